@@ -1,0 +1,35 @@
+"""The only place that rolls dice: ids in the shapes AWS gives them."""
+
+from __future__ import annotations
+
+import secrets
+import uuid
+
+_LOWER = "abcdefghijklmnopqrstuvwxyz0123456789"
+_UPPER = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
+
+
+class Ids:
+    """Random ids. A test may hand in a subclass that counts instead."""
+
+    def uuid(self) -> str:
+        """A request id, a revision id: `8-4-4-4-12` hex digits."""
+        return str(uuid.UUID(int=secrets.randbits(128) & ~(0xF << 76) & ~(0x3 << 62) | (4 << 76) | (2 << 62)))
+
+    def lower(self, length: int) -> str:
+        """Lower-case letters and digits: API ids."""
+        return "".join(secrets.choice(_LOWER) for _ in range(length))
+
+    def unique(self, prefix: str) -> str:
+        """An IAM unique id or access key id: `AROA…`, `AKIA…`, 20 characters with its prefix."""
+        return prefix + "".join(secrets.choice(_UPPER) for _ in range(20 - len(prefix)))
+
+    def hex(self, digits: int) -> str:
+        return secrets.token_hex((digits + 1) // 2)[:digits]
+
+    def token(self, size_bytes: int = 32) -> str:
+        """URL-safe text with `size_bytes` of randomness: lease tokens, pagination salts."""
+        return secrets.token_urlsafe(size_bytes)
+
+    def secret(self, size_bytes: int) -> bytes:
+        return secrets.token_bytes(size_bytes)

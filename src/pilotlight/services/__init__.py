@@ -1,0 +1,1 @@
+"""One folder per AWS service: its operations, its rows, its quirks."""
