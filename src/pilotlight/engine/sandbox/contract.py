@@ -1,0 +1,102 @@
+"""What the engine asks of a sandbox, whichever way the host can make one.
+
+Two roads lead in. *Exec*: `spawn` starts a program inside. *Fork*: a warm zygote, outside, is handed
+`entry()` (a JSON plan and file descriptors), forks, and the child calls `enter.enter(plan, fds)`, which
+joins the namespaces and drops everything before any of the function's code runs.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+ENDPOINT_PORT = 4566
+"""Where a function finds its cloud, at 127.0.0.1 inside its own network namespace."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SandboxSpec:
+    """What a function needs of its sandbox; known when one is taken from the pool."""
+
+    code: Path
+    """Mounted read-only at /var/task."""
+    layers: tuple[Path, ...] = ()
+    """Merged read-only at /opt; a later layer hides an earlier one's files."""
+    readable: tuple[Path, ...] = ()
+    """Host directories that the interpreter needs, mounted read-only at their own paths."""
+    memory_mb: int = 128
+    ephemeral_mb: int = 512
+    egress: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Launch:
+    """A program to start inside."""
+
+    argv: Sequence[str]
+    environment: Mapping[str, str]
+    working_directory: str = "/var/task"
+    descriptors: Mapping[int, int] = field(default_factory=dict)
+    """Number inside → descriptor of ours. 0, 1 and 2 are /dev/null where not named."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What a zygote's child needs to come inside: a plan that is JSON, and descriptors to send along."""
+
+    plan: dict[str, Any]
+    descriptors: tuple[int, ...]
+
+
+class Sandbox(Protocol):
+    id: str
+    listener: socket.socket | None
+    """Listens at 127.0.0.1:ENDPOINT_PORT inside; accepted on from outside."""
+
+    async def spawn(self, launch: Launch) -> int:
+        """Start a program; its pid as the host sees it."""
+        ...
+
+    def entry(self) -> Entry: ...
+
+    def limit_cpu(self, vcpus: float | None) -> None:
+        """The quota from now on; None lifts it (init)."""
+        ...
+
+    def freeze(self) -> None: ...
+
+    def thaw(self) -> None: ...
+
+    def kill(self) -> None:
+        """End every process inside but the holder, at once, frozen or not."""
+        ...
+
+    async def destroy(self) -> None:
+        """Leave nothing: processes, mounts, cgroup, directories."""
+        ...
+
+    def memory_peak_bytes(self) -> int: ...
+
+    def reset_memory_peak(self) -> None: ...
+
+    def out_of_memory(self) -> bool:
+        """The kernel ended a process for its memory since this was last asked."""
+        ...
+
+
+class SandboxFactory(Protocol):
+    async def start(self) -> None:
+        """Probe the host by trying, remove what a killed predecessor left, and fill the pool.
+        Raises engine.contract.IsolationUnavailable with the cure."""
+        ...
+
+    async def take(self, spec: SandboxSpec) -> Sandbox: ...
+
+    async def close(self) -> None: ...
+
+    def describe(self) -> dict[str, Any]:
+        """What this host gives, for `pilotlight status`: isolation, cgroup version, limits, network, /tmp."""
+        ...
