@@ -38,9 +38,7 @@ class NotImplementedHere(AwsError):
     """An operation, or a parameter, that Pilotlight does not have: refused by name."""
 
     def __init__(self, what: str) -> None:
-        super().__init__(
-            "NotImplemented", f"Pilotlight does not support {what}. See the coverage table.", status=501
-        )
+        super().__init__("NotImplemented", f"Pilotlight does not support {what}. See the coverage table.", status=501)
 
 
 class InternalFailure(AwsError):

@@ -21,7 +21,7 @@ class Settings:
     port: int = PORT
     """Port for http and https; 0 takes a free one, which the `Ready.` line names."""
     iam: str = ""
-    """People's credentials: `enforce` refuses unknown keys, `audit` allows and records; empty admits any on loopback."""
+    """People's keys: `enforce` refuses unknown ones, `audit` allows and records, empty admits any on loopback."""
     isolation: str = "sandbox"
     """`sandbox` runs functions isolated or not at all; `none` runs them as plain processes, and says so everywhere."""
     database: str = ""

@@ -39,15 +39,11 @@ class Database(Protocol):
     """Runs plain functions over transactions. A function may be run again after a conflict or a crash
     of the batch it was in: it must not have effects but through `tx`, and gets ids and times as arguments."""
 
-    async def read(
-        self, function: Callable[Concatenate[Transaction, P], T], /, *args: P.args, **kwargs: P.kwargs
-    ) -> T:
+    async def read(self, function: Callable[Concatenate[Transaction, P], T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """A short, keyed read of what is committed. On SQLite it runs on the event loop's own thread."""
         ...
 
-    async def scan(
-        self, function: Callable[Concatenate[Transaction, P], T], /, *args: P.args, **kwargs: P.kwargs
-    ) -> T:
+    async def scan(self, function: Callable[Concatenate[Transaction, P], T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """A read that may take longer than a millisecond; it runs in a thread."""
         ...
 

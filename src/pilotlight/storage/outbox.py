@@ -91,7 +91,8 @@ def claim(tx: Transaction, *, now_ms: int, wall_ms: int, lease_until_ms: int, to
 
 def complete(tx: Transaction, lease: Lease) -> bool:
     """The event is done. False where the lease was lost, and nothing was changed."""
-    return tx.run("delete from outbox where id = :id and lease_token = :token", id=lease.event.id, token=lease.token) > 0
+    sql = "delete from outbox where id = :id and lease_token = :token"
+    return tx.run(sql, id=lease.event.id, token=lease.token) > 0
 
 
 def retry(tx: Transaction, lease: Lease, *, due_ms: int, attempts: int, detail: str | None = None) -> bool:
