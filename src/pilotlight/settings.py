@@ -40,6 +40,10 @@ class Settings:
     """An account id that samples use as a placeholder, and that is read as the caller's."""
     ready_dir: Path | None = None
     """Directory of scripts run once the cloud is ready (`*.sh`, `*.py`), as LocalStack's `ready.d`."""
+    hosts: str = ""
+    """Further names, with commas, that requests may carry in `Host`; loopback's and AWS's own are always known."""
+    origins: str = ""
+    """Web origins, with commas, whose pages may call the cloud's APIs. None by default."""
     ephemeral: bool = False
     """Forget everything at the end: the data directory is a temporary one (`PERSISTENCE=0`)."""
 

@@ -34,6 +34,8 @@ class Request:
     secure: bool = False
     instance: str = ""
     """The function instance behind the sandbox's endpoint, or nothing."""
+    instance_key: str = ""
+    """The access key id of that instance: the only one that is accepted there."""
     http_version: str = "1.1"
 
 

@@ -1,0 +1,1 @@
+"""A request's journey: server, routing, signature, dispatch, rendering."""
