@@ -183,14 +183,17 @@ class Credentials:
         policies: Sequence[str] = (),
         tags: Mapping[str, str] | None = None,
         instance: str = "",
+        source_arn: str = "",
     ) -> SessionCredentials:
-        """Credentials of a session that is no role's: `GetSessionToken` and `GetFederationToken`."""
+        """Credentials of a session that is no role's: `GetSessionToken` and `GetFederationToken`.
+
+        `source_arn` is the user whose policies a federated user borrows."""
         return self._issue(
             account=account,
             kind=kind,
             arn=arn,
             user_id=user_id,
-            role_arn="",
+            role_arn=source_arn,
             duration_seconds=duration_seconds,
             policies=policies,
             tags=tags or {},

@@ -111,7 +111,10 @@ class Refusals:
             needed = " ".join(_NEEDED[name] for name in part.split(","))
             message = f"{needed} Authorization={authorization}"
         elif kind == "credential":
-            message = f"Credential must have exactly 5 slash-delimited elements, e.g. keyid/date/region/service/term, got '{part}'"
+            message = (
+                "Credential must have exactly 5 slash-delimited elements, e.g. keyid/date/region/service/term, "
+                f"got '{part}'"
+            )
         elif kind == "date":
             message = (
                 f"Date must be in ISO-8601 'basic format'. Got '{part}'. See http://en.wikipedia.org/wiki/ISO_8601"

@@ -197,7 +197,10 @@ def _presigned_claim(query: str, refuse: Refusals) -> Claim:
         elif error.kind == "algorithm" and error.part:
             message = 'X-Amz-Algorithm only supports "AWS4-HMAC-SHA256 and AWS4-ECDSA-P256-SHA256"'
         elif error.kind == "credential":
-            message = 'Error parsing the X-Amz-Credential parameter; the Credential is mal-formed; expecting "<YOUR-AKID>/YYYYMMDD/REGION/SERVICE/aws4_request".'
+            message = (
+                "Error parsing the X-Amz-Credential parameter; the Credential is mal-formed; "
+                'expecting "<YOUR-AKID>/YYYYMMDD/REGION/SERVICE/aws4_request".'
+            )
         raise AwsError("AuthorizationQueryParametersError", message) from None
     if refuse.family == "s3" and not 0 <= claim.expires_seconds <= PRESIGNED_SECONDS_MAX:
         message = f"Query-string authentication version 4 requires the {_V4_NAMES} parameters."
@@ -218,29 +221,26 @@ def _decoded(query: str) -> dict[str, str]:
 
 
 def _check_scope(claim: Claim, target: Target, refuse: Refusals) -> None:
-    scope = claim.scope
+    scope, date = claim.scope, claim.timestamp[:8]
+    if scope.terminator == "aws4_request" and scope.service in target.signing_names and scope.date == date:
+        return
+    s3 = refuse.family == "s3"
     if scope.terminator != "aws4_request":
-        if refuse.family == "s3":
-            text = f'The authorization header is malformed; incorrect terminal "{scope.terminator}". This endpoint uses "aws4_request".'
-        else:
-            text = f"Credential should be scoped with a valid terminator: 'aws4_request', not '{scope.terminator}'."
-        raise refuse.invalid_signature(text)
-    if scope.service not in target.signing_names:
-        wanted = min(target.signing_names)
-        if refuse.family == "s3":
-            text = f'The authorization header is malformed; incorrect service "{scope.service}". This endpoint belongs to "s3".'
-        else:
-            text = f"Credential should be scoped to correct service: '{wanted}'. "
-        raise refuse.invalid_signature(text)
-    if scope.date != claim.timestamp[:8]:
-        if refuse.family == "s3":
-            text = f'The authorization header is malformed; Invalid credential date "{scope.date}". This date is not the same as X-Amz-Date: "{claim.timestamp[:8]}".'
-        else:
-            text = (
-                f"Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date from HTTP: "
-                f"'{scope.date}' != '{claim.timestamp[:8]}', from '{claim.timestamp}'."
-            )
-        raise refuse.invalid_signature(text)
+        text = f"Credential should be scoped with a valid terminator: 'aws4_request', not '{scope.terminator}'."
+        s3_text = f'incorrect terminal "{scope.terminator}". This endpoint uses "aws4_request".'
+    elif scope.service not in target.signing_names:
+        text = f"Credential should be scoped to correct service: '{min(target.signing_names)}'. "
+        s3_text = f'incorrect service "{scope.service}". This endpoint belongs to "s3".'
+    else:
+        text = (
+            "Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date from HTTP: "
+            f"'{scope.date}' != '{date}', from '{claim.timestamp}'."
+        )
+        s3_text = f'Invalid credential date "{scope.date}". This date is not the same as X-Amz-Date: "{date}".'
+    if s3 and claim.presigned:
+        message = f"Error parsing the X-Amz-Credential parameter; {s3_text}"
+        raise AwsError("AuthorizationQueryParametersError", message)
+    raise refuse.invalid_signature(f"The authorization header is malformed; {s3_text}" if s3 else text)
 
 
 def _check_signed_headers(headers: Mapping[str, str], claim: Claim, refuse: Refusals) -> None:
@@ -365,7 +365,7 @@ def _caller(principal: Principal, request: Request, request_id: str, access_key_
     context: dict[str, object] = {}
     if principal.temporary:
         context = {f"aws:PrincipalTag/{name}": value for name, value in principal.tags.items()}
-        context["aws:TokenIssueTime"] = principal.issued_ms
+        context["aws:TokenIssueTime"] = sigv4.timestamp_of(principal.issued_ms)
     return Caller(
         account=principal.account,
         region=region,
@@ -378,7 +378,7 @@ def _caller(principal: Principal, request: Request, request_id: str, access_key_
         session_policies=principal.session_policies,
         source_ip=request.source_ip,
         # Our own loopback endpoint counts as secure transport: policies that demand https mean the way there.
-        secure=request.secure or request.source_ip in ("127.0.0.1", "::1"),
+        secure=request.secure or bool(request.instance) or request.source_ip in ("127.0.0.1", "::1"),
         instance=principal.instance if request.instance else "",
         context=context,
     )

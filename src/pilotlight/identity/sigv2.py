@@ -12,7 +12,23 @@ from urllib.parse import unquote
 
 # AWS: only these parameters are part of the resource ("Signing and authenticating REST requests", S3 API reference).
 SUBRESOURCES = frozenset(
-    ["accelerate", "acl", "analytics", "cors", "defaultObjectAcl", "delete", "inventory", "lifecycle", "location", "logging", "metrics", "notification", "object-lock", "partNumber", "policy", "replication", "requestPayment", "response-cache-control", "response-content-disposition", "response-content-encoding", "response-content-language", "response-content-type", "response-expires", "restore", "select", "select-type", "storageClass", "tagging", "torrent", "uploadId", "uploads", "versionId", "versioning", "versions", "website"]
+    {
+        *("accelerate", "acl", "analytics", "cors", "defaultObjectAcl", "delete", "inventory", "lifecycle", "location"),
+        *("logging", "metrics", "notification", "object-lock", "partNumber", "policy", "replication", "requestPayment"),
+        *("response-cache-control", "response-content-disposition", "response-content-encoding"),
+        *("response-content-language", "response-content-type", "response-expires", "restore", "select", "select-type"),
+        *(
+            "storageClass",
+            "tagging",
+            "torrent",
+            "uploadId",
+            "uploads",
+            "versionId",
+            "versioning",
+            "versions",
+            "website",
+        ),
+    }
 )
 
 
