@@ -18,7 +18,6 @@ from pilotlight.services.contract import Guard, Params, Service
 Method = Callable[[Caller, Params], Awaitable[Mapping[str, Any] | None]]
 
 
-
 class RegistrationError(Exception):
     """A service's methods and AWS's model do not agree: a mistake of ours, found at start-up."""
 
@@ -40,6 +39,7 @@ class Entry:
     guard: Guard
     methods: Mapping[str, Method]
     """By operation name; an operation without one answers 501."""
+    signing_names: Sequence[str] = ()
 
 
 class Registry:
@@ -54,7 +54,7 @@ class Registry:
 
     def _add(self, service: Service) -> None:
         model = load_model(service.name)
-        entry = Entry(service.name, model, service.guard, match_methods(service, model))
+        entry = Entry(service.name, model, service.guard, match_methods(service, model), service.signing_names)
         self.entries[service.name] = entry
         for name in (model.signing_name, *service.signing_names):
             self._by_signing_name.setdefault(name, entry)

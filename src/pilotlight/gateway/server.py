@@ -28,8 +28,8 @@ FIRST_BYTE_SECONDS = 60
 TLS_HELLO = b"\x16"
 BACKLOG = 4096
 
-Identity = Callable[[], tuple[str, str]]
-"""Who is behind a sandbox's listener: the instance's id, and the access key id that is accepted."""
+Identity = Callable[[], str]
+"""Who is behind a sandbox's listener: the access key id of its instance, the only one accepted there."""
 Handler = Callable[[Request], Awaitable[Response]]
 Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
@@ -71,7 +71,6 @@ class Application:
         if scope["type"] != "http":
             return
         client = scope.get("client")
-        instance, key = self._instance() if self._instance else ("", "")
         request = Request(
             method=scope["method"],
             path=scope["raw_path"].decode("latin-1"),
@@ -80,8 +79,7 @@ class Application:
             stream=AsgiBody(receive),
             source_ip=client[0] if client else "127.0.0.1",
             secure=scope["scheme"] == "https",
-            instance=instance,
-            instance_key=key,
+            instance=self._instance() if self._instance else "",
             http_version=scope["http_version"],
         )
         try:
@@ -142,9 +140,7 @@ class Server:
         listener.listen(BACKLOG)
         self._group.create_task(self._accept(listener, self._protocol()))
 
-    async def serve_instance(
-        self, listener: socket.socket, instance: Identity
-    ) -> Callable[[], Awaitable[None]]:
+    async def serve_instance(self, listener: socket.socket, instance: Identity) -> Callable[[], Awaitable[None]]:
         """Serve http on a sandbox's listener; returns what ends it."""
         listener.setblocking(False)
         loop = asyncio.get_running_loop()

@@ -33,9 +33,7 @@ class Request:
     source_ip: str = "127.0.0.1"
     secure: bool = False
     instance: str = ""
-    """The function instance behind the sandbox's endpoint, or nothing."""
-    instance_key: str = ""
-    """The access key id of that instance: the only one that is accepted there."""
+    """At a sandbox's endpoint: the access key id of the instance behind it, the only one accepted there."""
     http_version: str = "1.1"
 
 

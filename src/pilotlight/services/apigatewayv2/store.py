@@ -105,7 +105,8 @@ def delete_api(tx: Transaction, identity: str) -> None:
 def save_part(tx: Transaction, part: Part) -> None:
     tx.run(
         """insert into apigatewayv2_part (api, kind, id, created_ms, body)
-           values (:api, :kind, :id, :created_ms, :body) on conflict (api, kind, id) do update set body = excluded.body""",
+           values (:api, :kind, :id, :created_ms, :body)
+           on conflict (api, kind, id) do update set body = excluded.body""",
         api=part.api,
         kind=part.kind,
         id=part.id,

@@ -1,0 +1,157 @@
+"""A request's journey, on one screen: route, sign, parse, validate, authorise, call, render.
+
+`Gateway.handle` is for requests from the wire, `Gateway.call` for one service asking another: the same road,
+without the wire.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pilotlight.errors import AwsError, InternalFailure, NotImplementedHere
+from pilotlight.gateway.browsers import Strangers
+from pilotlight.gateway.local import LocalPages
+from pilotlight.gateway.registry import Entry, Registry
+from pilotlight.gateway.routes import Route, Router, path_style
+from pilotlight.identity.authorise import Policies
+from pilotlight.identity.caller import Caller
+from pilotlight.identity.signatures import Signatures, Target, target_of
+from pilotlight.ids import Ids
+from pilotlight.protocols.messages import BodyStream, Request, Response
+from pilotlight.protocols.model import Operation
+from pilotlight.protocols.router import find_operation
+from pilotlight.protocols.validate import validate
+from pilotlight.services.apigatewayv2.data_plane import HttpApis
+from pilotlight.settings import Settings
+
+log = logging.getLogger(__name__)
+
+BODY_BYTES_MAX = 128 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """A route of which the operation is known."""
+
+    entry: Entry
+    operation: Operation
+    labels: Mapping[str, str]
+
+
+class Gateway:
+    def __init__(
+        self,
+        *,
+        registry: Registry,
+        signatures: Signatures,
+        policies: Policies,
+        ids: Ids,
+        settings: Settings,
+        local: LocalPages,
+    ) -> None:
+        self._registry = registry
+        self._router = Router(registry, settings.hosts)
+        self._strangers = Strangers(settings.origins)
+        self._signatures = signatures
+        self._policies = policies
+        self._ids = ids
+        self._local = local
+        self._debug = settings.debug
+        self.http_apis: HttpApis | None = None
+        self._targets: dict[str, Target] = {}
+        for name, entry in registry.entries.items():
+            self._targets[name] = target_of(entry.model.protocol, entry.model.signing_name, *entry.signing_names)
+
+    async def handle(self, request: Request) -> Response:
+        request_id = self._ids.uuid()
+        route = self._router.route(request)
+        if route.kind == "execute-api" and self.http_apis is not None and route.host.known:
+            return await self.http_apis.answer(request, route.api_id, route.path, route.domain)
+        refusal = self._strangers.refusal(request, host_known=route.host.known)
+        if route.kind == "local":
+            return await self._local.answer(request, refusal)
+        if route.entry is None:
+            return _render_plain(refusal or _unknown_service(route), request_id)
+        path_style(request, route.host)
+        found = find_operation(route.entry.model, request)
+        if isinstance(found, AwsError):
+            return route.entry.model.render_error(refusal or found, request_id)
+        way = _Way(route.entry, *found)
+        response = await self._answer(request, way, refusal, request_id)
+        if self._debug:
+            log.info("%s.%s → %s", way.entry.name, way.operation.name, response.status)
+        return response
+
+    async def _answer(self, request: Request, way: _Way, refusal: AwsError | None, request_id: str) -> Response:
+        operation = way.operation
+        try:
+            if refusal is not None:
+                raise refusal
+            if not operation.streams_request:
+                request.body = await _read_whole(request.stream)
+                request.stream = None
+            checked = await self._signatures.check(request, self._targets[way.entry.name], request_id)
+            request.body, request.stream = checked.body, checked.stream
+            method = way.entry.methods.get(operation.name)
+            if method is None:
+                raise NotImplementedHere(f"{way.entry.name}:{operation.name}")
+            params = operation.parse(request, way.labels)
+            validate(params, operation)
+            await self._policies.authorise(
+                checked.caller, way.entry.guard, operation.name, params, protocol=way.entry.model.protocol
+            )
+            result = await method(checked.caller, params)
+            return operation.render(result or {}, request_id)
+        except AwsError as error:  # an answer, though not the wished one
+            if self._debug:
+                log.info("%s.%s refused: %s", way.entry.name, operation.name, error)
+            return operation.render_error(error, request_id)
+        except Exception:  # our bug: logged here, told to nobody else
+            log.exception("bug in %s.%s, request %s", way.entry.name, operation.name, request_id)
+            return operation.render_error(InternalFailure(), request_id)
+
+    async def call(self, service: str, operation: str, params: Mapping[str, Any], caller: Caller) -> dict[str, Any]:
+        """`services.contract.Cloud`: one service asks another."""
+        entry = self._registry.by_name(service)
+        if entry is None:
+            raise NotImplementedHere(service)
+        method = entry.methods.get(operation)
+        if method is None:
+            raise NotImplementedHere(f"{service}:{operation}")
+        validate(params, entry.model.operations[operation])
+        await self._policies.authorise(caller, entry.guard, operation, params, protocol=entry.model.protocol)
+        return dict(await method(caller, params) or {})
+
+
+async def _read_whole(stream: BodyStream | None) -> bytes:
+    if stream is None:
+        return b""
+    chunks, size = [], 0
+    async for chunk in stream:
+        size += len(chunk)
+        if size > BODY_BYTES_MAX:
+            raise AwsError(
+                "RequestEntityTooLargeException", "The request is larger than any operation takes", status=413
+            )
+        chunks.append(chunk)
+    return b"".join(chunks)
+
+
+def _unknown_service(route: Route) -> AwsError:
+    return NotImplementedHere(f"the service {route.name!r}")
+
+
+def _render_plain(error: AwsError, request_id: str) -> Response:
+    """An error for which no service's protocol is known: JSON that SDKs of either family can read."""
+
+    body = json.dumps({"__type": error.code, "message": error.message}).encode()
+    headers = [
+        ("content-type", "application/json"),
+        ("x-amzn-errortype", error.code),
+        ("x-amzn-requestid", request_id),
+    ]
+    return Response(status=error.status, headers=headers, body=body)
