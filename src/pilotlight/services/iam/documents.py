@@ -83,7 +83,7 @@ def _read(document: str, invalid: str) -> Mapping[str, Any]:
 
 def _statements(value: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     many = value.get("Statement")
-    statements = many if isinstance(many, list) else [many]
+    statements: list[Any] = many if isinstance(many, list) else [many]
     sids: set[str] = set()
     for statement in statements:
         if not isinstance(statement, dict) or set(statement) - _STATEMENT_KEYS:

@@ -12,7 +12,7 @@ from pilotlight.identity.authorise import Grants
 from pilotlight.identity.caller import Caller
 from pilotlight.identity.credentials import AccessKey
 from pilotlight.services.iam import managed, policy_store, store
-from pilotlight.services.iam.entities import Entity, Kind
+from pilotlight.services.iam.entities import Entity, Kind, StoredKey
 from pilotlight.storage.database import Database, Transaction
 
 GRANTS_MAX = 4096
@@ -77,7 +77,7 @@ def _by_arn(tx: Transaction, account: str, kind: Kind, arn: str) -> Entity | Non
     return entity if entity is not None and entity.arn == arn else None
 
 
-def _key_and_user(tx: Transaction, access_key_id: str) -> tuple[store.StoredKey, Entity] | None:
+def _key_and_user(tx: Transaction, access_key_id: str) -> tuple[StoredKey, Entity] | None:
     key = store.find_key(tx, access_key_id)
     user = store.find_entity(tx, key.account, "user", key.user_name) if key else None
     return (key, user) if key and user else None
