@@ -151,7 +151,7 @@ def _structured(answer: Mapping[str, Any], request_id: str) -> Response:
     if body is None:
         data = b""
     elif answer.get("isBase64Encoded"):
-        data = base64.b64decode(body)
+        data = base64.b64decode(body, validate=True)
     else:
         data = (body if isinstance(body, str) else json.dumps(body)).encode()
     return Response(status=status, headers=headers, body=data)

@@ -1,0 +1,1 @@
+"""What becomes an invocation without anybody calling: schedules, and later queues and streams."""
