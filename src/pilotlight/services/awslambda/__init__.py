@@ -1,0 +1,60 @@
+"""AWS Lambda: functions, versions, aliases, layers, permissions, concurrency, and Invoke in its three types.
+
+Real: everything about zip packages; synchronous, asynchronous and dry invocations; alias weights; reserved and
+provisioned concurrency; Lambda functions as destinations. Stored: tracing mode. Refused by name: container images,
+VPCs, file systems, KMS keys, code signing, SnapStart, dead-letter queues, destinations other than functions, function
+URLs, event source mappings, response streaming, durable functions, capacity providers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pilotlight.services.awslambda.asynchronous import Asynchronous
+from pilotlight.services.awslambda.concurrency import Concurrency, ProvisionedConcurrency
+from pilotlight.services.awslambda.event_invoke import EventInvokeConfigs
+from pilotlight.services.awslambda.functions import Functions
+from pilotlight.services.awslambda.guard import LambdaGuard
+from pilotlight.services.awslambda.invocations import Invocations
+from pilotlight.services.awslambda.layers import Layers
+from pilotlight.services.awslambda.permissions import Permissions
+from pilotlight.services.awslambda.provisioning import Provisioning
+from pilotlight.services.awslambda.resolver import Resolver
+from pilotlight.services.awslambda.surroundings import Surroundings
+from pilotlight.services.awslambda.tags import RuntimeManagement, Tags
+from pilotlight.services.awslambda.versions import Aliases, Versions
+from pilotlight.services.contract import Service
+
+
+@dataclass(frozen=True, slots=True)
+class LambdaParts:
+    service: Service
+    asynchronous: Asynchronous
+    """For `delivery`: the other half of asynchronous invocations."""
+    provisioning: Provisioning
+    """For a Reconciler, which `Surroundings.wake_provisioning` wakes."""
+    resolver: Resolver
+
+
+def make_service(parts: Surroundings) -> LambdaParts:
+    resolver = Resolver(
+        parts.database,
+        parts.packages,
+        account_concurrency=parts.account_concurrency,
+        monotonic=parts.clock.monotonic,
+    )
+    nouns = (
+        Functions(parts, resolver),
+        Versions(parts, resolver),
+        Aliases(parts, resolver),
+        Layers(parts),
+        Permissions(parts),
+        Concurrency(parts, resolver),
+        ProvisionedConcurrency(parts, resolver),
+        EventInvokeConfigs(parts, resolver),
+        Tags(parts),
+        RuntimeManagement(parts),
+        Invocations(parts, resolver),
+    )
+    service = Service(name="lambda", nouns=nouns, guard=LambdaGuard(parts.database))
+    return LambdaParts(service, Asynchronous(parts, resolver), Provisioning(parts), resolver)

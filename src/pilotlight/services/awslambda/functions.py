@@ -1,0 +1,269 @@
+"""Creating, reading, changing and deleting functions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pilotlight.identity.caller import Caller
+from pilotlight.services.awslambda import code, configuration, publishing, store
+from pilotlight.services.awslambda.layers import layer_members
+from pilotlight.services.awslambda.names import (
+    NAME_CHARACTERS_MAX,
+    Reference,
+    conflict,
+    invalid,
+    number_of,
+    raise_no_function,
+    refer,
+    user_error,
+    validation,
+)
+from pilotlight.services.awslambda.paging import limit_of, marker_of, read_marker
+from pilotlight.services.awslambda.resolver import Resolver, find_qualified
+from pilotlight.services.awslambda.store import Function, Version
+from pilotlight.services.awslambda.surroundings import Surroundings, timestamp
+from pilotlight.storage import Transaction
+
+TAGS_MAX = 50
+VERSIONS_MAX = 100_000
+STALE = (
+    "The Revision Id provided does not match the latest Revision Id. "
+    "Call the GetFunction/GetAlias API to retrieve the latest Revision Id"
+)
+
+
+class Functions:
+    """Operations on functions themselves."""
+
+    def __init__(self, parts: Surroundings, resolver: Resolver) -> None:
+        self._parts = parts
+        self._resolver = resolver
+
+    async def create_function(self, caller: Caller, request: Mapping[str, Any]) -> dict[str, Any]:
+        reference = refer(caller, request["FunctionName"])
+        if len(reference.function.name) > NAME_CHARACTERS_MAX:
+            raise validation(
+                request["FunctionName"],
+                "functionName",
+                f"Member must have length less than or equal to {NAME_CHARACTERS_MAX}",
+            )
+        configuration.check("CreateFunction", request)
+        if request.get("PackageType", "Zip") == "Image" or request["Code"].get("ImageUri"):
+            await code.fetch(self._parts, caller, "CreateFunction", {"ImageUri": "image"})
+        if not request.get("Handler") or not request.get("Runtime"):
+            raise invalid(
+                "Runtime and Handler are mandatory parameters for functions created with deployment packages."
+            )
+        tags = dict(request.get("Tags") or {})
+        if len(tags) > TAGS_MAX:
+            raise invalid("Number of tags exceeds resource tag limit.")
+        if await self._parts.database.read(store.find_function, reference.function):
+            raise conflict(f"Function already exist: {reference.function.name}")
+        await self._check_role(request["Role"])
+        body = configuration.created(reference.function, request)
+        if request.get("Layers"):
+            layers = await layer_members(self._parts, caller, request["Layers"], runtime=request["Runtime"])
+            body.update(layers)
+        data = await code.fetch(self._parts, caller, "CreateFunction", request["Code"])
+        package = await code.keep(self._parts, data, others_bytes=body.get("_layers_unzipped", 0))
+        now_ms = self._parts.clock.now_ms()
+        body.update(code.code_members(package), LastModified=timestamp(now_ms))
+        function = Function(reference.function, self._parts.ids.uuid(), now_ms, 1, None, tags)
+        version = await self._parts.database.write(
+            insert_function, function, body, self._parts.ids.uuid(), self._publish_as(request)
+        )
+        self._resolver.forget()
+        return _answer(version)
+
+    async def get_function(self, caller: Caller, request: Mapping[str, Any]) -> dict[str, Any]:
+        reference = refer(caller, request["FunctionName"], request.get("Qualifier"))
+        version = await self._parts.database.read(find_qualified, reference)
+        function = await self._parts.database.read(store.find_function, reference.function)
+        if version is None or function is None:
+            raise_no_function(reference)
+        location = self._parts.links.link(version.body["_package"])
+        answer: dict[str, Any] = {
+            "Configuration": configuration.shown(version, qualifier=reference.qualifier),
+            "Code": {"RepositoryType": "S3", "Location": location},
+        }
+        if function.tags:
+            answer["Tags"] = function.tags
+        if function.reserved is not None:
+            answer["Concurrency"] = {"ReservedConcurrentExecutions": function.reserved}
+        return answer
+
+    async def get_function_configuration(self, caller: Caller, request: Mapping[str, Any]) -> dict[str, Any]:
+        reference = refer(caller, request["FunctionName"], request.get("Qualifier"))
+        version = await self._parts.database.read(find_qualified, reference)
+        if version is None:
+            raise_no_function(reference)
+        return configuration.shown(version, qualifier=reference.qualifier)
+
+    async def update_function_code(self, caller: Caller, request: Mapping[str, Any]) -> dict[str, Any]:
+        reference = refer(caller, request["FunctionName"])
+        configuration.check("UpdateFunctionCode", {"PublishTo": request.get("PublishTo")})
+        latest = await self._latest(reference, request)
+        data = await code.fetch(self._parts, caller, "UpdateFunctionCode", request)
+        package = await code.keep(self._parts, data, others_bytes=latest.body.get("_layers_unzipped", 0))
+        changes: dict[str, Any] = code.code_members(package)
+        if request.get("Architectures"):
+            changes["Architectures"] = list(request["Architectures"])
+        if request.get("DryRun"):
+            preview = {**latest.body, **changes}
+            return _answer(Version(latest.function, 0, latest.revision, preview))
+        return await self._change(reference, latest, changes, self._publish_as(request))
+
+    async def update_function_configuration(self, caller: Caller, request: Mapping[str, Any]) -> dict[str, Any]:
+        reference = refer(caller, request["FunctionName"])
+        configuration.check("UpdateFunctionConfiguration", request)
+        latest = await self._latest(reference, request)
+        if "Role" in request and request["Role"] != latest.body["Role"]:
+            await self._check_role(request["Role"])
+        body = configuration.changed(latest.body, request)
+        if "Layers" in request:
+            for member in ("Layers", "_layers", "_layers_unzipped"):
+                body.pop(member, None)
+            if request["Layers"]:
+                body.update(await layer_members(self._parts, caller, request["Layers"], runtime=body["Runtime"]))
+            code.check_unzipped(body["_unzipped"] + body.get("_layers_unzipped", 0), layers="Layers" in body)
+        return await self._change(reference, latest, body, None, whole=True)
+
+    async def delete_function(self, caller: Caller, request: Mapping[str, Any]) -> dict[str, Any]:
+        reference = refer(caller, request["FunctionName"], request.get("Qualifier"))
+        await self._parts.database.write(delete_qualified, reference)
+        self._resolver.forget()
+        self._parts.wake_provisioning()
+        kept = await self._kept_keys(reference, first=0) if reference.qualifier else []
+        await self._parts.invoker.retire(reference.function.arn, kept)
+        return {"StatusCode": 204}
+
+    async def list_functions(self, caller: Caller, request: Mapping[str, Any]) -> dict[str, Any]:
+        limit, after = limit_of(request), read_marker(request)
+        if request.get("FunctionVersion") == "ALL":
+            name, _, number = after.partition(":")
+            versions = await self._parts.database.scan(
+                store.list_all,
+                caller.account,
+                caller.region,
+                after=(name, int(number or -1)),
+                limit=limit + 1,
+            )
+        else:
+            versions = await self._parts.database.scan(
+                store.list_latest, caller.account, caller.region, after=after, limit=limit + 1
+            )
+        shown = [_listed(version, all_versions="FunctionVersion" in request) for version in versions[:limit]]
+        answer: dict[str, Any] = {"Functions": shown}
+        if len(versions) > limit:
+            last = versions[limit - 1]
+            key = f"{last.function.name}:{last.number}" if "FunctionVersion" in request else last.function.name
+            answer["NextMarker"] = marker_of(key)
+        return answer
+
+    def _publish_as(self, request: Mapping[str, Any]) -> publishing.Publish | None:
+        if not request.get("Publish"):
+            return None
+        return publishing.Publish(revision=self._parts.ids.uuid(), now_ms=self._parts.clock.now_ms())
+
+    async def _check_role(self, role: str) -> None:
+        if not await self._parts.roles.may_assume(role, "lambda.amazonaws.com"):
+            raise invalid("The role defined for the function cannot be assumed by Lambda.")
+
+    async def _latest(self, reference: Reference, request: Mapping[str, Any]) -> Version:
+        latest = await self._parts.database.read(store.find_version, reference.function, 0)
+        if latest is None:
+            raise_no_function(reference)
+        if request.get("RevisionId") not in (None, latest.revision):
+            raise user_error("PreconditionFailedException", STALE, status=412)
+        return latest
+
+    async def _change(
+        self,
+        reference: Reference,
+        latest: Version,
+        changes: Mapping[str, Any],
+        publish: publishing.Publish | None,
+        *,
+        whole: bool = False,
+    ) -> dict[str, Any]:
+        body = {**({} if whole else latest.body), **changes}
+        body["LastModified"] = timestamp(self._parts.clock.now_ms())
+        version = await self._parts.database.write(
+            replace_latest, latest, Version(latest.function, 0, self._parts.ids.uuid(), body), publish
+        )
+        self._resolver.forget()
+        await self._parts.invoker.retire(reference.function.arn, await self._kept_keys(reference))
+        return _answer(version)
+
+    async def _kept_keys(self, reference: Reference, *, first: int = 1) -> list[str]:
+        """What the engine may keep: published versions go on as they are when only `$LATEST` has changed."""
+        versions = await self._parts.database.scan(
+            store.list_versions, reference.function, after=first - 1, limit=VERSIONS_MAX
+        )
+        return [engine_key(version) for version in versions]
+
+
+def engine_key(version: Version) -> str:
+    return f"{version.function.arn}:{version.version}:{version.revision}"
+
+
+def insert_function(
+    tx: Transaction, function: Function, body: dict[str, Any], revision: str, publish: publishing.Publish | None
+) -> Version:
+    if not store.add_function(tx, function):
+        raise conflict(f"Function already exist: {function.name.name}")
+    version = Version(function.name, 0, revision, body)
+    store.save_version(tx, version)
+    return publishing.publish(tx, version, publish) if publish else version
+
+
+def replace_latest(tx: Transaction, seen: Version, changed: Version, publish: publishing.Publish | None) -> Version:
+    """Compare and set: two changes at once do not lose one."""
+    latest = store.find_version(tx, seen.function, 0)
+    if latest is None:
+        raise_no_function(Reference(seen.function, ""))
+    if latest.revision != seen.revision:
+        raise conflict(
+            "The operation cannot be performed at this time. "
+            f"An update is in progress for resource: {seen.function.arn}"
+        )
+    store.save_version(tx, changed)
+    return publishing.publish(tx, changed, publish) if publish else changed
+
+
+def delete_qualified(tx: Transaction, reference: Reference) -> None:
+    function = store.find_function(tx, reference.function)
+    if function is None:
+        raise_no_function(reference)
+    if not reference.qualifier:
+        store.delete_function(tx, reference.function)
+        return
+    number = number_of(reference.qualifier)
+    if number == 0:
+        raise invalid("$LATEST version cannot be deleted without deleting the function.")
+    if number is None:
+        raise invalid("Deletion of aliases is not currently supported.")
+    pointing = [
+        part.id
+        for part in store.list_parts(tx, reference.function, "alias")
+        if reference.qualifier in (part.body["FunctionVersion"], *part.body.get("Weights", {}))
+    ]
+    if pointing:
+        raise conflict(
+            f"Version {reference.qualifier} of function {reference.function.name} cannot be deleted because aliases "
+            f"point to it: {', '.join(pointing)}"
+        )
+    store.delete_version(tx, reference.function, number)
+    store.delete_parts_of(tx, reference.function, reference.qualifier)
+
+
+def _answer(version: Version) -> dict[str, Any]:
+    return configuration.shown(version)
+
+
+def _listed(version: Version, *, all_versions: bool) -> dict[str, Any]:
+    """AWS: lists leave out the state, and with `FunctionVersion=ALL` the ARN of `$LATEST` is qualified."""
+    body = configuration.shown(version, qualifier=version.version if all_versions else "")
+    hidden = ("State", "LastUpdateStatus", "RuntimeVersionConfig")
+    return {member: value for member, value in body.items() if member not in hidden}

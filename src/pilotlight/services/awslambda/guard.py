@@ -1,0 +1,80 @@
+"""The permissions that Lambda's operations need."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pilotlight.identity.caller import Caller
+from pilotlight.services.awslambda import layer_store
+from pilotlight.services.awslambda.layers import parse_layer, parse_version_arn, policy_text
+from pilotlight.services.awslambda.names import refer
+from pilotlight.services.awslambda.permissions import find_policy
+from pilotlight.services.awslambda.permissions import policy_text as function_policy_text
+from pilotlight.services.contract import Access, Params
+from pilotlight.storage import Database
+
+INVOKING = frozenset({"Invoke", "InvokeAsync", "InvokeWithResponseStream"})
+WITHOUT_RESOURCE = frozenset({"ListFunctions", "ListLayers", "ListLayerVersions", "GetAccountSettings"})
+ALIAS_OPERATIONS = frozenset({"CreateAlias", "GetAlias", "UpdateAlias", "DeleteAlias"})
+LAYER_VERSION_OPERATIONS = frozenset(
+    {"GetLayerVersion", "DeleteLayerVersion", "AddLayerVersionPermission", "RemoveLayerVersionPermission"}
+    | {"GetLayerVersionPolicy"}
+)
+LAYER_READS = frozenset({"GetLayerVersion", "GetLayerVersionByArn"})
+
+
+class LambdaGuard:
+    """What each operation needs; the resource policies of functions and layers."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def accesses(self, operation: str, params: Params, caller: Caller) -> Sequence[Access]:
+        if operation in INVOKING:
+            return [Access("lambda:InvokeFunction", _function_arn(params, caller))]
+        if operation in WITHOUT_RESOURCE:
+            return [Access(f"lambda:{operation}", "*")]
+        if operation == "GetLayerVersionByArn":
+            return [Access("lambda:GetLayerVersion", params["Arn"])]
+        if operation in LAYER_VERSION_OPERATIONS:
+            arn = f"{parse_layer(caller, params['LayerName']).arn}:{params['VersionNumber']}"
+            return [Access(f"lambda:{operation}", arn)]
+        if operation == "PublishLayerVersion":
+            return [Access("lambda:PublishLayerVersion", parse_layer(caller, params["LayerName"]).arn)]
+        if "Resource" in params:
+            return [Access(f"lambda:{operation}", params["Resource"])]
+        if "FunctionName" not in params:
+            return [Access(f"lambda:{operation}", "*")]
+        return self._on_function(operation, params, caller)
+
+    def _on_function(self, operation: str, params: Params, caller: Caller) -> Sequence[Access]:
+        arn = _function_arn(params, caller)
+        context: dict[str, Any] = {}
+        if params.get("Layers"):
+            context["lambda:Layer"] = list(params["Layers"])
+        if operation == "AddPermission":
+            context["lambda:Principal"] = params["Principal"]
+        accesses = [Access(f"lambda:{operation}", arn, context)]
+        if operation in ("CreateFunction", "UpdateFunctionConfiguration") and params.get("Role"):
+            passed = {"iam:PassedToService": "lambda.amazonaws.com"}
+            accesses.append(Access("iam:PassRole", params["Role"], passed))
+        if operation == "CreateFunction" and params.get("Tags"):
+            tags = {f"aws:RequestTag/{key}": value for key, value in params["Tags"].items()}
+            accesses.append(Access("lambda:TagResource", arn, {**tags, "aws:TagKeys": list(params["Tags"])}))
+        return accesses
+
+    async def resource_policy(self, access: Access, params: Params, caller: Caller) -> str | None:
+        if access.action.removeprefix("lambda:") in LAYER_READS:
+            layer, number = parse_version_arn(access.resource)
+            version = await self._database.read(layer_store.find_layer_version, layer, number)
+            return policy_text(version) if version is not None and version.policy else None
+        if not access.action.startswith("lambda:") or "FunctionName" not in params:
+            return None
+        reference = refer(caller, params["FunctionName"], params.get("Qualifier"))
+        part = await self._database.read(find_policy, reference)
+        return function_policy_text(part) if part is not None else None
+
+
+def _function_arn(params: Mapping[str, Any], caller: Caller) -> str:
+    return refer(caller, params["FunctionName"], params.get("Qualifier")).arn

@@ -1,0 +1,177 @@
+"""Invoke: at once, by queue, or only tried.
+
+The synchronous road writes nothing. The asynchronous one answers 202 after the event is a row of the outbox;
+`delivery` brings it back to `Asynchronous.attempt`.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+
+from pilotlight.engine.contract import Invocation, IsolationUnavailable, Outcome, RuntimeUnavailable, Throttled
+from pilotlight.errors import AwsError, NotImplementedHere
+from pilotlight.identity.caller import Caller
+from pilotlight.ids import Ids
+from pilotlight.services.awslambda.names import Reference, refer, user_error
+from pilotlight.services.awslambda.resolver import Resolved, Resolver, Route
+from pilotlight.services.awslambda.surroundings import Surroundings
+from pilotlight.storage import outbox
+from pilotlight.storage.outbox import OutboxEvent
+
+SYNCHRONOUS_BYTES_MAX = 6 * 1024 * 1024
+ASYNCHRONOUS_BYTES_MAX = 1024 * 1024
+"""AWS: 1 MB since late 2025; API reference of Invoke: "For asynchronous invocations, the maximum … is 1 MB"."""
+CLIENT_CONTEXT_BYTES_MAX = 3583
+
+
+class Invocations:
+    """The operation that everything else is for."""
+
+    def __init__(self, parts: Surroundings, resolver: Resolver) -> None:
+        self._parts = parts
+        self._resolver = resolver
+
+    async def invoke(self, caller: Caller, request: Mapping[str, Any]) -> dict[str, Any]:
+        for member in ("DurableExecutionName", "TenantId"):
+            if request.get(member):
+                raise NotImplementedHere(f"Invoke with {member}")
+        reference = refer(caller, request["FunctionName"], request.get("Qualifier"))
+        kind = request.get("InvocationType", "RequestResponse")
+        payload: bytes = request.get("Payload") or b""
+        _check_size(payload, asynchronous=kind == "Event")
+        resolved = await self._resolver.resolve(reference)
+        if kind == "DryRun":
+            return {"StatusCode": 204}
+        check_json(payload)
+        context = request.get("ClientContext", "")
+        if len(context) > CLIENT_CONTEXT_BYTES_MAX:
+            raise user_error(
+                "InvalidRequestContentException", "Client context must be a valid Base64-encoded JSON object."
+            )
+        if kind == "Event":
+            await self._accept(caller, reference, payload)
+            return {"StatusCode": 202}
+        route = choose(resolved, self._parts.ids)
+        invocation = Invocation(
+            request_id=caller.request_id or self._parts.ids.uuid(),
+            payload=payload or b"{}",
+            invoked_arn=route.arn,
+            client_context=_decoded(context) if context else "",
+            limits=route.limits,
+            provisioned_key=route.provisioned_key,
+        )
+        outcome = await run(self._parts, route, invocation)
+        return _answer(route, outcome, tail=request.get("LogType") == "Tail")
+
+    async def _accept(self, caller: Caller, reference: Reference, payload: bytes) -> None:
+        """Durable before the answer. The same request, accepted twice, is one event."""
+        request_id = caller.request_id or self._parts.ids.uuid()
+        now_ms = self._parts.clock.now_ms()
+        event = OutboxEvent(
+            id=f"async-{request_id}",
+            kind="lambda_async",
+            account=reference.function.account,
+            region=reference.function.region,
+            target=reference.arn,
+            source=caller.source_arn,
+            payload=payload or b"{}",
+            created_ms=now_ms,
+            due_ms=now_ms,
+            detail=json.dumps({"request_id": request_id}),
+        )
+        await self._parts.database.write(outbox.post, event)
+        self._parts.wake_delivery()
+
+
+def choose(resolved: Resolved, ids: Ids) -> Route:
+    """An alias with weights sends a share of its traffic to a second version."""
+    if resolved.other is None:
+        return resolved.primary
+    share = int.from_bytes(ids.secret(4), "big") / 2**32
+    return resolved.other if share < resolved.other_weight else resolved.primary
+
+
+async def run(parts: Surroundings, route: Route, invocation: Invocation) -> Outcome:
+    """Through the engine; its exceptions become Lambda's answers."""
+    try:
+        return await parts.invoker.invoke(route.version, invocation)
+    except Throttled as throttled:
+        raise AwsError(
+            "TooManyRequestsException",
+            "Rate Exceeded.",
+            status=429,
+            members={"Reason": throttled.reason, "Type": "User"},
+        ) from None
+    except RuntimeUnavailable as error:
+        raise AwsError("InvalidRuntimeException", str(error), status=502, members={"Type": "User"}) from None
+    except IsolationUnavailable as error:
+        raise AwsError("ServiceException", str(error), status=500, members={"Type": "Service"}) from None
+
+
+def _answer(route: Route, outcome: Outcome, *, tail: bool) -> dict[str, Any]:
+    answer: dict[str, Any] = {
+        "StatusCode": 200,
+        "ExecutedVersion": route.version.version,
+        "Payload": outcome.payload,
+    }
+    if outcome.function_error:
+        answer["FunctionError"] = outcome.function_error
+    if tail:
+        answer["LogResult"] = base64.b64encode(outcome.log_tail).decode()
+    return answer
+
+
+def _check_size(payload: bytes, *, asynchronous: bool) -> None:
+    limit = ASYNCHRONOUS_BYTES_MAX if asynchronous else SYNCHRONOUS_BYTES_MAX
+    if len(payload) > limit:
+        raise user_error(
+            "RequestTooLargeException",
+            f"Request must be smaller than {limit} bytes for the InvokeFunction operation",
+            status=413,
+        )
+
+
+def check_json(payload: bytes) -> None:
+    """AWS: an empty body is an empty object, anything else must be JSON. The reason is worded as Jackson does."""
+    if not payload:
+        return
+    try:
+        orjson.loads(payload)
+    except orjson.JSONDecodeError:
+        raise user_error(
+            "InvalidRequestContentException",
+            f"Could not parse request body into json: Could not parse payload into json: {_why(payload)}",
+        ) from None
+
+
+def _why(payload: bytes) -> str:
+    text = payload.decode("utf-8", "replace").lstrip()
+    word = ""
+    for character in text:
+        if not (character.isalnum() or character in "_$"):
+            break
+        word += character
+    shown = payload.decode("utf-8", "replace")[:500]
+    place = f'\n at [Source: (byte[])"{shown}"; line: 1, column: {len(word) + 1}]'
+    if word and not word[0].isdigit() and word not in ("true", "false", "null"):
+        return (
+            f"Unrecognized token '{word}': was expecting (JSON String, Number, Array, Object or token 'null', "
+            f"'true' or 'false'){place}"
+        )
+    return f"Unexpected end-of-input or character{place}"
+
+
+def _decoded(context: str) -> str:
+    try:
+        text = base64.b64decode(context, validate=True).decode()
+        json.loads(text)
+    except ValueError:
+        raise user_error(
+            "InvalidRequestContentException", "Client context must be a valid Base64-encoded JSON object."
+        ) from None
+    return text

@@ -1,0 +1,36 @@
+"""Publishing: `$LATEST` as it is now becomes a version that never changes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pilotlight.services.awslambda import configuration, store
+from pilotlight.services.awslambda.names import Reference, raise_no_function
+from pilotlight.services.awslambda.store import Version
+from pilotlight.services.awslambda.surroundings import timestamp
+from pilotlight.storage import Transaction
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Publish:
+    revision: str
+    now_ms: int
+    description: str | None = None
+
+
+def publish(tx: Transaction, latest: Version, how: Publish) -> Version:
+    """AWS: where code and settings equal those of the last published version, that version is the answer."""
+    function = store.find_function(tx, latest.function)
+    if function is None:
+        raise_no_function(Reference(latest.function, ""))
+    digest = configuration.digest(latest.body)
+    newest = store.newest_version(tx, latest.function)
+    if newest is not None and newest.body.get("_digest") == digest:
+        return newest
+    body = {**latest.body, "_digest": digest, "LastModified": timestamp(how.now_ms)}
+    if how.description is not None:
+        body["Description"] = how.description
+    version = Version(latest.function, function.next_version, how.revision, body)
+    store.save_version(tx, version)
+    store.set_next_version(tx, latest.function, function.next_version + 1)
+    return version

@@ -1,0 +1,90 @@
+"""What Lambda's operations are handed: the seams to the rest of the node."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from pilotlight.clock import Clock
+from pilotlight.engine.contract import Invoker
+from pilotlight.ids import Ids
+from pilotlight.services.contract import Cloud
+from pilotlight.storage import Database
+
+
+class BadPackage(Exception):
+    """A zip that cannot be used; the message says why, for our own log."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredPackage:
+    key: str
+    """Where the package store finds it again."""
+    sha256: str
+    """Base64, as `CodeSha256` shows it."""
+    zipped_bytes: int
+    unzipped_bytes: int
+
+
+class PackageStore(Protocol):
+    """Keeps packages: the zip as it was sent, and a directory with its content."""
+
+    async def put(self, data: bytes) -> StoredPackage:
+        """Durable when it returns. Raises BadPackage for what is no zip, or not a safe one."""
+        ...
+
+    async def read(self, key: str) -> bytes: ...
+
+    async def directory(self, key: str) -> Path:
+        """The unpacked content, made again where it is missing."""
+        ...
+
+
+class LayerSource(Protocol):
+    """Layers of other accounts, made here: `Klayers-p312-Pillow` from the package index."""
+
+    async def fetch(self, arn: str, runtime: str) -> bytes | None:
+        """A zip, or None where it cannot be had."""
+        ...
+
+
+class Roles(Protocol):
+    """What IAM says of roles."""
+
+    async def may_assume(self, role_arn: str, service: str) -> bool:
+        """Whether the role exists and its trust policy lets the service assume it."""
+        ...
+
+
+class Links(Protocol):
+    """Web addresses that need no signature and end soon: `GetFunction`'s `Code.Location`."""
+
+    def link(self, package: str) -> str: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surroundings:
+    database: Database
+    cloud: Cloud
+    clock: Clock
+    ids: Ids
+    packages: PackageStore
+    invoker: Invoker
+    roles: Roles
+    links: Links
+    layer_source: LayerSource
+    account_concurrency: int
+    wake_delivery: Callable[[], None]
+    """Called after an asynchronous invocation was accepted."""
+    wake_provisioning: Callable[[], None]
+    """Called after provisioned concurrency, or what it stands on, has changed."""
+
+
+def timestamp(now_ms: int) -> str:
+    """As Lambda writes times: `2026-01-31T12:00:00.000+0000`."""
+    from datetime import UTC, datetime
+
+    moment = datetime.fromtimestamp(now_ms / 1000, UTC)
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.{now_ms % 1000:03d}+0000"
