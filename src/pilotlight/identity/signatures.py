@@ -57,15 +57,18 @@ class Signatures:
         self._clock = clock
         self._keys = sigv4.SigningKeys()
 
-    async def check(self, request: Request, target: Target, request_id: str) -> Checked:
-        """Raises AwsError in the words of the target's family."""
+    async def check(
+        self, request: Request, target: Target, request_id: str, *, sent_path: str | None = None
+    ) -> Checked:
+        """Raises AwsError in the words of the target's family. `sent_path` is what the client signed, where the
+        gateway has put a virtual host's bucket into `request.path`."""
         refuse = Refusals(target.family)
         headers, query = request.headers, request.query
         if "authorization" in headers:
-            return await self._signed(request, target, request_id, refuse, _header_claim(request, refuse))
+            return await self._signed(request, target, request_id, refuse, _header_claim(request, refuse), sent_path)
         if "X-Amz-" in query and ("X-Amz-Algorithm" in query or "X-Amz-Credential" in query):
             claim = _presigned_claim(query, refuse)
-            return await self._signed(request, target, request_id, refuse, claim)
+            return await self._signed(request, target, request_id, refuse, claim, sent_path)
         if target.family == "s3" and "AWSAccessKeyId=" in query and "Signature=" in query:
             return await self._presigned_v2(request, request_id, refuse)
         if request.instance or not (target.family == "s3" or target.open):
@@ -73,7 +76,13 @@ class Signatures:
         return self._body(_anonymous(request, request_id), request, None)
 
     async def _signed(
-        self, request: Request, target: Target, request_id: str, refuse: Refusals, claim: Claim
+        self,
+        request: Request,
+        target: Target,
+        request_id: str,
+        refuse: Refusals,
+        claim: Claim,
+        sent_path: str | None,
     ) -> Checked:
         scope = claim.scope
         _check_scope(claim, target, refuse)
@@ -84,8 +93,9 @@ class Signatures:
         if principal.secret is not None:
             _check_signed_headers(request.headers, claim, refuse)
             key = self._keys.get(principal.secret, scope)
+            path = request.path if sent_path is None else sent_path
             canonical = sigv4.canonical_request(
-                request.method, request.path, request.query, request.headers, claim, payload_hash,
+                request.method, path, request.query, request.headers, claim, payload_hash,
                 s3=target.family == "s3",
             )  # fmt: skip
             to_sign = sigv4.string_to_sign(claim, canonical)
@@ -97,7 +107,10 @@ class Signatures:
         if target.family != "s3":
             return Checked(caller, request.body, request.stream)
         if payload_hash in chunked.FORMS:
-            return _chunked(caller, request, claim, payload_hash, key)
+            decoded = _chunked(request, claim, payload_hash, key)
+            if request.stream is None:
+                return Checked(caller, await decoded.read(), None)
+            return Checked(caller, b"", decoded)
         return self._body(caller, request, None if payload_hash == sigv4.UNSIGNED else payload_hash)
 
     async def _principal(self, request: Request, access_key_id: str, token: str, refuse: Refusals) -> Principal:
@@ -154,7 +167,8 @@ class Signatures:
                 **request.headers,
                 **{name: v for name, v in query.items() if name.startswith(("x-amz-", "content-"))},
             }
-            text = sigv2.string_to_sign(request.method, _resource(request), request.query, headers, expires)
+            # SigV2 signs `/bucket/key` also where the bucket is in the host's name; the gateway has made it so.
+            text = sigv2.string_to_sign(request.method, request.path, request.query, headers, expires)
             if not hmac.compare_digest(sigv2.sign(principal.secret, text).encode(), query["Signature"].encode()):
                 raise refuse.mismatch(
                     access_key_id=access_key_id, provided=query["Signature"], to_sign=text, canonical=""
@@ -292,7 +306,7 @@ async def _payload_hash(request: Request, claim: Claim, refuse: Refusals) -> str
     return header
 
 
-def _chunked(caller: Caller, request: Request, claim: Claim, form: str, key: bytes) -> Checked:
+def _chunked(request: Request, claim: Claim, form: str, key: bytes) -> chunked.ChunkedBody:
     headers = request.headers
     length = headers.get("x-amz-decoded-content-length", "")
     if not length.isdigit():
@@ -301,13 +315,12 @@ def _chunked(caller: Caller, request: Request, claim: Claim, form: str, key: byt
     if key and form != chunked.UNSIGNED_TRAILER:
         signer = chunked.ChunkSigner(key=key, timestamp=claim.timestamp, scope=str(claim.scope), seed=claim.signature)
     declared = [name.strip().lower() for name in headers.get("x-amz-trailer", "").split(",") if name.strip()]
-    body = chunked.ChunkedBody(
+    return chunked.ChunkedBody(
         stream=request.stream or Bytes(request.body),
         length=int(length),
         signer=signer,
         declared=tuple(declared) if form != chunked.SIGNED else (),
     )
-    return Checked(caller, b"", body)
 
 
 def _check_presigned_time(claim: Claim, signed_ms: int, now_ms: int) -> None:
@@ -340,12 +353,6 @@ def _skewed(timestamp: str, now_ms: int) -> AwsError:
 def _iso(moment_ms: int) -> str:
     text = sigv4.timestamp_of(moment_ms)
     return f"{text[:4]}-{text[4:6]}-{text[6:11]}:{text[11:13]}:{text[13:]}"
-
-
-def _resource(request: Request) -> str:
-    """The path with its bucket: SigV2 signs `/bucket/key` also where the bucket is in the host's name."""
-    bucket, dot, _ = request.headers.get("host", "").partition(".s3.")
-    return f"/{bucket}{request.path}" if dot else request.path
 
 
 def _anonymous(request: Request, request_id: str) -> Caller:
