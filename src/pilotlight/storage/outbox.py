@@ -111,6 +111,20 @@ def retry(tx: Transaction, lease: Lease, *, due_ms: int, attempts: int, detail: 
     )
 
 
+def renew(tx: Transaction, token: str, *, lease_until_ms: int) -> int:
+    """Hold on to what was claimed under a token; how many events that still are."""
+    return tx.run(
+        "update outbox set lease_until_ms = :lease_until_ms where lease_token = :token",
+        lease_until_ms=lease_until_ms,
+        token=token,
+    )
+
+
+def release_all(tx: Transaction) -> None:
+    """At the start of the only node: whoever held leases before is gone."""
+    tx.run("update outbox set lease_token = '', lease_until_ms = 0 where lease_until_ms > 0")
+
+
 def next_due_ms(tx: Transaction) -> int | None:
     """When the next event that nobody works on falls due."""
     row = tx.one("select min(due_ms) as due from outbox where lease_until_ms = 0")
