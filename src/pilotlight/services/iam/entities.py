@@ -142,7 +142,7 @@ def _read_marker(marker: str | None) -> str | None:
     if marker is None:
         return None
     try:
-        return base64.urlsafe_b64decode(marker.encode()).decode()
+        return base64.b64decode(marker.encode(), altchars=b"-_", validate=True).decode()
     except ValueError:
         raise AwsError("ValidationError", f"Invalid Marker: {marker}") from None
 
