@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from pilotlight.clock import Clock
 from pilotlight.errors import AwsError
 from pilotlight.identity.caller import Caller
-from pilotlight.identity.conditions import context_of
+from pilotlight.identity.conditions import RequestKeys
 from pilotlight.identity.policies import Ask, Asker, Decision, InvalidPolicy, Papers, Policy, PolicyCache, evaluate
 from pilotlight.identity.sigv4 import timestamp_of
 from pilotlight.settings import Settings
@@ -121,13 +121,15 @@ class Policies:
 
     def _ask(self, caller: Caller, access: Permission, grants: Grants, owner: str) -> Ask:
         asker = Asker(caller.account, caller.arn, caller.role_arn, caller.service, caller.kind == "anonymous")
-        tags = {f"aws:PrincipalTag/{name}": value for name, value in grants.tags.items()}
-        context = context_of(
-            request_context(caller, self._clock.wall_ms()),
-            {"aws:ResourceAccount": owner or caller.account},
-            tags,
-            caller.context,
-            access.context,
+        wall_ms = self._clock.wall_ms()
+        context = RequestKeys(
+            lambda: (
+                request_context(caller, wall_ms),
+                {"aws:ResourceAccount": owner or caller.account},
+                {f"aws:PrincipalTag/{name}": value for name, value in grants.tags.items()},
+                caller.context,
+                access.context,
+            )
         )
         return Ask(access.action.lower(), access.resource, context, asker)
 

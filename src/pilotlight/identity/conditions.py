@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import ipaddress
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -163,12 +163,37 @@ def _text(value: object) -> str:
     raise ValueError("a condition's value must be text, a number or a boolean")
 
 
-def context_of(*layers: Mapping[str, Any]) -> dict[str, Sequence[str]]:
-    """Condition keys as evaluation wants them: names in lower case, values as lists of text. Later layers win."""
-    context: dict[str, Sequence[str]] = {}
-    for layer in layers:
-        for name, value in layer.items():
-            if value is not None:
-                many = value if isinstance(value, list | tuple | set | frozenset) else (value,)
-                context[name.lower()] = tuple(_text(item) for item in many)
-    return context
+class RequestKeys(Mapping[str, Sequence[str]]):
+    """Condition keys as evaluation wants them: names in lower case, values as lists of text.
+
+    They are put together when the first one is asked for, since most policies ask for none.
+    """
+
+    def __init__(self, layers: Callable[[], Sequence[Mapping[str, Any]]]) -> None:
+        """Later layers win."""
+        self._layers = layers
+        self._values: dict[str, Sequence[str]] | None = None
+
+    def __getitem__(self, name: str) -> Sequence[str]:
+        return self._built()[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._built())
+
+    def __len__(self) -> int:
+        return len(self._built())
+
+    def _built(self) -> dict[str, Sequence[str]]:
+        if self._values is None:
+            self._values = {}
+            for layer in self._layers():
+                for name, value in layer.items():
+                    if value is not None:
+                        many = value if isinstance(value, list | tuple | set | frozenset) else (value,)
+                        self._values[name.lower()] = tuple(_text(item) for item in many)
+        return self._values
+
+
+def context_of(*layers: Mapping[str, Any]) -> Context:
+    """The condition keys of these layers; later ones win."""
+    return RequestKeys(lambda: layers)

@@ -24,6 +24,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from pilotlight.clock import Clock
 from pilotlight.identity.caller import Kind
+from pilotlight.identity.sigv4 import timestamp_of
 from pilotlight.ids import Ids
 from pilotlight.settings import ACCOUNT, Settings
 from pilotlight.storage.database import Database, Transaction
@@ -34,6 +35,7 @@ MASTER_KEY_BYTES = 32
 NONCE_BYTES = 12
 SESSION_SECONDS_DEFAULT = 43_200
 TOKEN_CHARACTERS_MAX = 16_384
+SESSIONS_MAX = 4096
 
 
 class UnknownKey(Exception):
@@ -105,8 +107,9 @@ class Principal:
     secret: str | None
     role_arn: str = ""
     session_policies: tuple[str, ...] = ()
-    tags: Mapping[str, str] = field(default_factory=dict)
-    issued_ms: int = 0
+    context: Mapping[str, str] = field(default_factory=dict)
+    """Condition keys of the session: its tags, and when it began."""
+    expires_ms: int = 0
     instance: str = ""
     """The function instance that a session was issued to."""
     temporary: bool = False
@@ -125,6 +128,7 @@ class Credentials:
         self._keys = keys
         self._master = b""
         self._seal = AESGCM(bytes(MASTER_KEY_BYTES))
+        self._sessions: dict[tuple[str, str], Principal] = {}
 
     async def start(self) -> None:
         """Read the master key, or make it on the very first start."""
@@ -274,6 +278,19 @@ class Credentials:
         """The session behind a token, or None where it was not sealed here."""
         if not token or len(token) > TOKEN_CHARACTERS_MAX:
             return None
+        principal = self._sessions.get((access_key_id, token))
+        if principal is None:
+            principal = self._unsealed(access_key_id, token)
+            if principal is None:
+                return None
+            if len(self._sessions) >= SESSIONS_MAX:
+                del self._sessions[next(iter(self._sessions))]
+            self._sessions[access_key_id, token] = principal
+        if principal.expires_ms <= self._clock.wall_ms():
+            raise ExpiredToken
+        return principal
+
+    def _unsealed(self, access_key_id: str, token: str) -> Principal | None:
         try:
             sealed = base64.b64decode(token, validate=True)
             text = self._seal.decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], b"")
@@ -282,8 +299,7 @@ class Credentials:
         payload = msgspec.msgpack.decode(text, type=_Payload)
         if payload.key != access_key_id:
             raise InvalidToken
-        if payload.expires_ms <= self._clock.wall_ms():
-            raise ExpiredToken
+        context = {f"aws:PrincipalTag/{name}": value for name, value in payload.tags.items()}
         return Principal(
             account=payload.account,
             kind=payload.kind,  # type: ignore[arg-type]
@@ -292,8 +308,8 @@ class Credentials:
             secret=self._secret(payload.key, payload.nonce),
             role_arn=payload.role_arn,
             session_policies=tuple(payload.policies),
-            tags=payload.tags,
-            issued_ms=payload.issued_ms,
+            context=context | {"aws:TokenIssueTime": timestamp_of(payload.issued_ms)},
+            expires_ms=payload.expires_ms,
             # Credentials that were issued before their sandbox had a name are bound by their own id.
             instance=payload.instance or payload.key,
             temporary=True,

@@ -142,15 +142,16 @@ class Signatures:
                 raise _skewed(claim.timestamp, now_ms)
         else:
             life_ms = max(SKEW_MS, claim.expires_seconds * 1000)
+            if now_ms - life_ms <= signed_ms <= now_ms + SKEW_MS:
+                return
             now, limit = sigv4.timestamp_of(now_ms), life_ms // 60_000
-            if signed_ms < now_ms - life_ms:
+            if signed_ms < now_ms:
                 edge = sigv4.timestamp_of(now_ms - life_ms)
                 text = f"Signature expired: {claim.timestamp} is now earlier than {edge} ({now} - {limit} min.)"
                 raise refuse.invalid_signature(text)
-            if signed_ms > now_ms + SKEW_MS:
-                edge = sigv4.timestamp_of(now_ms + SKEW_MS)
-                text = f"Signature not yet current: {claim.timestamp} is still later than {edge} ({now} + 5 min.)"
-                raise refuse.invalid_signature(text)
+            edge = sigv4.timestamp_of(now_ms + SKEW_MS)
+            text = f"Signature not yet current: {claim.timestamp} is still later than {edge} ({now} + 5 min.)"
+            raise refuse.invalid_signature(text)
 
     async def _presigned_v2(self, request: Request, request_id: str, refuse: Refusals) -> Checked:
         query = _decoded(request.query)
@@ -369,10 +370,6 @@ def _anonymous(request: Request, request_id: str) -> Caller:
 
 
 def _caller(principal: Principal, request: Request, request_id: str, access_key_id: str, region: str) -> Caller:
-    context: dict[str, object] = {}
-    if principal.temporary:
-        context = {f"aws:PrincipalTag/{name}": value for name, value in principal.tags.items()}
-        context["aws:TokenIssueTime"] = sigv4.timestamp_of(principal.issued_ms)
     return Caller(
         account=principal.account,
         region=region,
@@ -387,5 +384,5 @@ def _caller(principal: Principal, request: Request, request_id: str, access_key_
         # Our own loopback endpoint counts as secure transport: policies that demand https mean the way there.
         secure=request.secure or bool(request.instance) or request.source_ip in ("127.0.0.1", "::1"),
         instance=principal.instance if request.instance else "",
-        context=context,
+        context=principal.context,
     )

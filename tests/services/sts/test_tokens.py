@@ -44,7 +44,7 @@ async def test_a_trusted_caller_takes_the_role(account: Account) -> None:
     principal = await account.credentials.find(given["AccessKeyId"], given["SessionToken"])
     assert principal.secret == given["SecretAccessKey"]
     assert (principal.role_arn, principal.session_policies) == (ROLE, (document("s3:*"),))
-    assert principal.tags == {"team": "blue"}
+    assert principal.context["aws:PrincipalTag/team"] == "blue"
     assert (await account("get_access_key_info", AccessKeyId=given["AccessKeyId"])) == {"Account": "000000000000"}
 
 
