@@ -88,14 +88,14 @@ async def test_a_role_with_something_on_it_is_not_deleted(account: Account) -> N
     await account("create_instance_profile", InstanceProfileName="I")
     await account("add_role_to_instance_profile", InstanceProfileName="I", RoleName="R")
     error = await account.refused("delete_role", RoleName="R")
-    assert (error.code, error.message) == ("DeleteConflict", "Cannot delete entity, must delete policies first.")
-    await account("delete_role_policy", RoleName="R", PolicyName="p")
-    error = await account.refused("delete_role", RoleName="R")
-    assert error.message == "Cannot delete entity, must detach all policies first."
-    await account("detach_role_policy", RoleName="R", PolicyArn=BASIC)
-    error = await account.refused("delete_role", RoleName="R")
     assert error.message == "Cannot delete entity, must remove roles from instance profile first."
     await account("remove_role_from_instance_profile", InstanceProfileName="I", RoleName="R")
+    error = await account.refused("delete_role", RoleName="R")
+    assert (error.code, error.message) == ("DeleteConflict", "Cannot delete entity, must detach all policies first.")
+    await account("detach_role_policy", RoleName="R", PolicyArn=BASIC)
+    error = await account.refused("delete_role", RoleName="R")
+    assert error.message == "Cannot delete entity, must delete policies first."
+    await account("delete_role_policy", RoleName="R", PolicyName="p")
     await account("delete_role", RoleName="R")
     assert (await account.refused("get_role", RoleName="R")).code == "NoSuchEntity"
 
@@ -203,7 +203,9 @@ async def test_service_linked_roles(account: Account) -> None:
     twice = await account.refused("create_service_linked_role", AWSServiceName="lambda.amazonaws.com")
     assert twice.code == "InvalidInput"
     assert (await account.refused("delete_role", RoleName="AWSServiceRoleForLambda")).code == "UnmodifiableEntity"
-    await account("delete_service_linked_role", RoleName="AWSServiceRoleForLambda")
+    task = await account("delete_service_linked_role", RoleName="AWSServiceRoleForLambda")
+    status = await account("get_service_linked_role_deletion_status", DeletionTaskId=task["DeletionTaskId"])
+    assert status == {"Status": "SUCCEEDED"}
 
 
 async def test_instance_profiles_hold_one_role(account: Account) -> None:

@@ -137,6 +137,13 @@ class Roles:
         await self._database.write(store.delete_entity, caller.account, "role", role.name)
         return {"DeletionTaskId": f"task{role.path}{role.name}/{self._ids.uuid()}"}
 
+    async def get_service_linked_role_deletion_status(self, caller: Caller, request: Request) -> Result:
+        """Deletion is done when it is answered: there are no resources to be searched first."""
+        task = request["DeletionTaskId"]
+        if not task.startswith(f"task{SERVICE_ROLE_PATH}"):
+            raise AwsError("NoSuchEntity", f"Deletion task {task} cannot be found.", status=404)
+        return {"Status": "SUCCEEDED"}
+
     async def put_role_permissions_boundary(self, caller: Caller, request: Request) -> Result:
         boundary = request["PermissionsBoundary"]
         await shapes.check_boundary(self._principals, caller.account, boundary)
@@ -190,9 +197,7 @@ class InstanceProfiles:
         return {"InstanceProfile": shapes.instance_profile(profile, [], tags)}
 
     async def get_instance_profile(self, caller: Caller, request: Request) -> Result:
-        name = request["InstanceProfileName"]
-        profile = await self._database.read(store.get_entity, caller.account, "instance-profile", name)
-        return {"InstanceProfile": await self._shape(profile)}
+        return {"InstanceProfile": await self._shape(await self._profile(caller, request))}
 
     async def list_instance_profiles(self, caller: Caller, request: Request) -> Result:
         prefix = request.get("PathPrefix", "/")
@@ -219,6 +224,25 @@ class InstanceProfiles:
         name, role = request["InstanceProfileName"], request["RoleName"]
         await self._database.write(store.remove_member, caller.account, "instance-profile", name, role)
         return {}
+
+    async def tag_instance_profile(self, caller: Caller, request: Request) -> Result:
+        profile = await self._profile(caller, request)
+        await self._database.write(store.put_tags, caller.account, profile.kind, profile.name, tags_of(request))
+        return {}
+
+    async def untag_instance_profile(self, caller: Caller, request: Request) -> Result:
+        profile = await self._profile(caller, request)
+        await self._database.write(store.remove_tags, caller.account, profile.kind, profile.name, request["TagKeys"])
+        return {}
+
+    async def list_instance_profile_tags(self, caller: Caller, request: Request) -> Result:
+        profile = await self._profile(caller, request)
+        tags = tags_shape(await self._database.read(store.tags, caller.account, profile.kind, profile.name))
+        return page(tags, request, "Tags", lambda tag: tag, lambda tag: tag["Key"])
+
+    async def _profile(self, caller: Caller, request: Request) -> Entity:
+        name = request["InstanceProfileName"]
+        return await self._database.read(store.get_entity, caller.account, "instance-profile", name)
 
     async def _page(self, profiles: list[Entity], request: Request) -> Result:
         listed = page(profiles, request, "InstanceProfiles", lambda profile: profile, lambda profile: profile.name)

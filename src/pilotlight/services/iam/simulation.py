@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from pilotlight.clock import Clock
-from pilotlight.errors import AwsError
+from pilotlight.errors import AwsError, NotImplementedHere
 from pilotlight.identity.authorise import request_context
 from pilotlight.identity.caller import Caller
 from pilotlight.identity.conditions import context_of
@@ -30,9 +30,11 @@ class Simulation:
         self._clock = clock
 
     async def simulate_custom_policy(self, caller: Caller, request: Request) -> Result:
+        _check_members(request, "SimulateCustomPolicy")
         return _simulate(request, _given(request), None, caller, self._clock.wall_ms())
 
     async def simulate_principal_policy(self, caller: Caller, request: Request) -> Result:
+        _check_members(request, "SimulatePrincipalPolicy")
         arn = request["PolicySourceArn"]
         entity = await self._entity(caller.account, arn)
         rows = await self._database.read(policy_store.sources, caller.account, entity.kind, entity.name)
@@ -64,6 +66,17 @@ class Simulation:
         if kind not in kinds:
             raise AwsError("InvalidInput", f"Invalid Entity Arn: {arn} does not clearly define entity type and name.")
         return await self._database.read(store.get_entity, account, kinds[kind], arn.rsplit("/", 1)[-1])
+
+
+def _check_members(request: Request, operation: str) -> None:
+    for member in (
+        "OrderedOrganizationPolicyInputList",
+        "PolicyExclusionList",
+        "ResourceOwner",
+        "ResourceHandlingOption",
+    ):
+        if request.get(member):
+            raise NotImplementedHere(f"{operation} with {member}")
 
 
 def _as_caller(caller: Caller, entity: Entity) -> Caller:

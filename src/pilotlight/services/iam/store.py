@@ -155,12 +155,12 @@ def delete_entity(tx: Transaction, account: str, kind: Kind, name: str) -> None:
     """Refused while something still hangs on it, in AWS's words."""
     entity = get_entity(tx, account, kind, name)
     values = {"account": account, "kind": kind, "name": entity.name}
+    _check_members(tx, account, kind, entity.name)
     if kind != "instance-profile":
-        if tx.one(f"select 1 as one from iam_inline where {_OF} limit 1", **values):
-            raise conflict("Cannot delete entity, must delete policies first.")
         if tx.one(f"select 1 as one from iam_attached where {_OF} limit 1", **values):
             raise conflict("Cannot delete entity, must detach all policies first.")
-    _check_members(tx, account, kind, entity.name)
+        if tx.one(f"select 1 as one from iam_inline where {_OF} limit 1", **values):
+            raise conflict("Cannot delete entity, must delete policies first.")
     if kind == "user" and tx.one(
         "select 1 as one from iam_access_key where account = :account and user_name = :name limit 1",
         account=account,

@@ -68,7 +68,7 @@ class Tokens:
         return {"Account": account}
 
     async def assume_role(self, caller: Caller, request: Request) -> Result:
-        for member in ("SerialNumber", "TokenCode", "ProvidedContexts", "SourceIdentity"):
+        for member in ("SerialNumber", "TokenCode", "ProvidedContexts", "SourceIdentity", "MinimumSessionTokenSize"):
             if member in request:
                 raise NotImplementedHere(f"AssumeRole with {member}")
         arn, name = request["RoleArn"], request["RoleSessionName"]
@@ -102,7 +102,7 @@ class Tokens:
         return result
 
     async def get_session_token(self, caller: Caller, request: Request) -> Result:
-        for member in ("SerialNumber", "TokenCode"):
+        for member in ("SerialNumber", "TokenCode", "MinimumSessionTokenSize"):
             if member in request:
                 raise NotImplementedHere(f"GetSessionToken with {member}")
         if caller.kind == "role" or caller.access_key_id.startswith("ASIA"):
