@@ -21,7 +21,7 @@ from pilotlight.identity.authorise import Policies
 from pilotlight.identity.caller import Caller
 from pilotlight.identity.signatures import Signatures, Target, target_of
 from pilotlight.ids import Ids
-from pilotlight.protocols.messages import BodyStream, Request, Response
+from pilotlight.protocols.messages import Request, Response
 from pilotlight.protocols.model import Operation
 from pilotlight.protocols.router import find_operation
 from pilotlight.protocols.validate import validate
@@ -77,6 +77,8 @@ class Gateway:
         if route.entry is None:
             return _render_plain(refusal or _unknown_service(route), request_id)
         path_style(request, route.host)
+        if route.entry.model.protocol == "query":
+            await _take_body(request)  # it names the operation
         found = find_operation(route.entry.model, request)
         if isinstance(found, AwsError):
             return route.entry.model.render_error(refusal or found, request_id)
@@ -92,8 +94,7 @@ class Gateway:
             if refusal is not None:
                 raise refusal
             if not operation.streams_request:
-                request.body = await _read_whole(request.stream)
-                request.stream = None
+                await _take_body(request)
             checked = await self._signatures.check(request, self._targets[way.entry.name], request_id)
             request.body, request.stream = checked.body, checked.stream
             method = way.entry.methods.get(operation.name)
@@ -127,18 +128,19 @@ class Gateway:
         return dict(await method(caller, params) or {})
 
 
-async def _read_whole(stream: BodyStream | None) -> bytes:
-    if stream is None:
-        return b""
+async def _take_body(request: Request) -> None:
+    """Read the body whole."""
+    if request.stream is None:
+        return
     chunks, size = [], 0
-    async for chunk in stream:
+    async for chunk in request.stream:
         size += len(chunk)
         if size > BODY_BYTES_MAX:
             raise AwsError(
                 "RequestEntityTooLargeException", "The request is larger than any operation takes", status=413
             )
         chunks.append(chunk)
-    return b"".join(chunks)
+    request.body, request.stream = b"".join(chunks), None
 
 
 def _unknown_service(route: Route) -> AwsError:

@@ -1,0 +1,83 @@
+"""rest-json: members travel in the path, the query string, headers and a JSON body."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from pilotlight.errors import AwsError
+from pilotlight.protocols.aws_json import dump_json, error_members, error_status, read_json
+from pilotlight.protocols.messages import Request, Response
+from pilotlight.protocols.rest import RestBindings
+from pilotlight.protocols.shapes import Member
+
+if TYPE_CHECKING:
+    from pilotlight.protocols.model import Operation, ServiceModel
+
+
+class RestJson:
+    def __init__(self, operation: Operation) -> None:
+        self._bindings = RestBindings(operation)
+        self._json = operation.model.json
+        self._body = self._json.parser(Member(operation.input, {})) if operation.input else None
+        self._render = self._json.renderer(Member(operation.output, {})) if operation.output else None
+
+    def parse(self, request: Request, labels: Mapping[str, str]) -> dict[str, Any]:
+        result = self._bindings.parse(request, labels)
+        if self._bindings.payload is not None:
+            result |= self._bindings.parse_payload(request, self._structure)
+        elif self._bindings.body and self._body is not None:
+            result |= self._body(read_json(request.body))
+        return result
+
+    def _structure(self, member: Member, body: bytes) -> Any:
+        return self._json.parser(member)(read_json(body))
+
+    def render(self, result: Mapping[str, Any], request_id: str) -> Response:
+        out = self._bindings.out
+        response = out.start(result)
+        response.headers.append(("x-amzn-requestid", request_id))
+        if out.raw_payload(result, response):
+            if not any(name.lower() == "content-type" for name, _ in response.headers):
+                assert out.payload is not None
+                text = out.payload[1].shape.type == "string"
+                response.headers.append(("content-type", "text/plain" if text else "application/octet-stream"))
+            return response
+        if out.payload is not None:
+            name, member = out.payload
+            value = result.get(name)
+            response.body = dump_json(self._json.renderer(member)(value)) if value is not None else b""
+            if value is not None:
+                response.headers.append(("content-type", "application/json"))
+        elif response.status != 204:
+            # AWS: an answer without members is an empty object, except where the status says that nothing comes.
+            if self._render is not None:
+                response.body = dump_json(self._render(result))
+            response.headers.append(("content-type", "application/json"))
+        return response
+
+
+def error_renderer(model: ServiceModel) -> Callable[[AwsError, str], Response]:
+    def render(error: AwsError, request_id: str) -> Response:
+        label = _message_label(model, error)
+        body: dict[str, Any] = {label: error.message, **error_members(model, error)}
+        headers = [
+            ("x-amzn-requestid", request_id),
+            ("x-amzn-errortype", error.code),
+            ("content-type", "application/json"),
+            *error.headers.items(),
+        ]
+        return Response(status=error_status(model, error), headers=headers, body=dump_json(body))
+
+    return render
+
+
+def _message_label(model: ServiceModel, error: AwsError) -> str:
+    """AWS: Lambda spells `Message` in some errors and `message` in others, as the shape has it."""
+    shape = model.exception(error.code)
+    if shape is None:
+        return "message"
+    for name, member in shape.members.items():
+        if name.lower() == "message":
+            return member.wire_name or name
+    return "message"
