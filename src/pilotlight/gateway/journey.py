@@ -40,6 +40,8 @@ class _Way:
     entry: Entry
     operation: Operation
     labels: Mapping[str, str]
+    sent_path: str
+    """As the client signed it: a virtual host's bucket is not in it."""
 
 
 class Gateway:
@@ -76,13 +78,14 @@ class Gateway:
             return await self._local.answer(request, refusal)
         if route.entry is None:
             return _render_plain(refusal or _unknown_service(route), request_id)
+        sent_path = request.path
         path_style(request, route.host)
         if route.entry.model.protocol == "query":
             await _take_body(request)  # it names the operation
         found = find_operation(route.entry.model, request)
         if isinstance(found, AwsError):
             return route.entry.model.render_error(refusal or found, request_id)
-        way = _Way(route.entry, *found)
+        way = _Way(route.entry, *found, sent_path)
         response = await self._answer(request, way, refusal, request_id)
         if self._debug:
             log.info("%s.%s → %s", way.entry.name, way.operation.name, response.status)
@@ -95,7 +98,8 @@ class Gateway:
                 raise refusal
             if not operation.streams_request:
                 await _take_body(request)
-            checked = await self._signatures.check(request, self._targets[way.entry.name], request_id)
+            target = self._targets[way.entry.name]
+            checked = await self._signatures.check(request, target, request_id, sent_path=way.sent_path)
             request.body, request.stream = checked.body, checked.stream
             method = way.entry.methods.get(operation.name)
             if method is None:
