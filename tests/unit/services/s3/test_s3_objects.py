@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from tests.unit.services.s3.conftest import S3, code_of
+from tests.unit.services.s3.driver import S3, code_of
 
 from pilotlight.clock import Clock
 from pilotlight.errors import AwsError, NotImplementedHere
