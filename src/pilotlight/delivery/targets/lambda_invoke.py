@@ -4,7 +4,7 @@ The event is handed in by `Invoke` with `InvocationType=Event`, as the service t
 resource policy decides. AWS: a service that is not permitted is not tried again; throttles and failures are, with
 back-off, for up to a day.
 
-`detail` may name `service` (else it follows from the source's ARN), or `role_arn` and `session` where a role calls.
+`detail` may name `principal` (else it follows from the source's ARN), or `role_arn` and `session` where a role calls.
 """
 
 from __future__ import annotations
@@ -77,9 +77,10 @@ def caller_of(event: OutboxEvent, detail: Mapping[str, Any]) -> Caller:
             role_arn=detail["role_arn"],
             request_id=request_id,
         )
-    service = detail.get("service") or f"{Arn.parse(event.source).service}.amazonaws.com"
+    service = detail.get("principal") or f"{Arn.parse(event.source).service}.amazonaws.com"
+    region = Arn.parse(event.target).region
     caller = Caller.of_service(
-        service, account=event.account, region=event.region, source_arn=event.source, request_id=request_id
+        service, account=event.account, region=region, source_arn=event.source, request_id=request_id
     )
     return replace(caller, context={"aws:SourceAccount": event.account})
 

@@ -14,7 +14,7 @@ from pilotlight.services.awslambda import code, layer_store
 from pilotlight.services.awslambda.layer_store import Layer, LayerVersion
 from pilotlight.services.awslambda.names import conflict, invalid, not_found, user_error, validation
 from pilotlight.services.awslambda.paging import page
-from pilotlight.services.awslambda.surroundings import Surroundings, timestamp
+from pilotlight.services.awslambda.surroundings import LayerUnavailable, Surroundings, timestamp
 
 LAYERS_MAX = 5
 LAYER = re.compile(
@@ -251,18 +251,12 @@ async def _wanted_version(parts: Surroundings, caller: Caller, layer: Layer, num
 async def _from_source(parts: Surroundings, caller: Caller, layer: Layer, number: int, runtime: str) -> LayerVersion:
     """A layer of an account that is not in this cloud: made here where the source knows how."""
     arn = f"{layer.arn}:{number}"
-    data = await parts.layer_source.fetch(arn, runtime)
+    try:
+        data = await parts.layer_source.fetch(arn, runtime)
+    except LayerUnavailable as error:
+        raise _no_layer(caller, layer, arn, str(error)) from None
     if data is None:
-        # AWS: this is its answer for layers that are missing or not shared; the second sentence is ours.
-        raise AwsError(
-            "AccessDeniedException",
-            f"User: {caller.arn} is not authorized to perform: lambda:GetLayerVersion on resource: {arn} because no "
-            "resource-based policy allows the lambda:GetLayerVersion action. (Pilotlight cannot make this layer. "
-            f"Publish it yourself: aws lambda publish-layer-version --layer-name {layer.name} "
-            f"--zip-file fileb://layer.zip, with the access key {layer.account} to create it there, "
-            "or name a layer of your own.)",
-            status=403,
-        )
+        raise _no_layer(caller, layer, arn, "Pilotlight cannot make this layer")
     package = await code.keep(parts, data)
     body = {
         "Description": "Made by Pilotlight from the package index",
@@ -281,3 +275,15 @@ async def _from_source(parts: Surroundings, caller: Caller, layer: Layer, number
     version = LayerVersion(layer, number, parts.ids.uuid(), body, public)
     await parts.database.write(layer_store.save_layer_version, version)
     return version
+
+
+def _no_layer(caller: Caller, layer: Layer, arn: str, why: str) -> AwsError:
+    """AWS: this is its answer for layers that are missing or not shared; what stands in brackets is ours."""
+    return AwsError(
+        "AccessDeniedException",
+        f"User: {caller.arn} is not authorized to perform: lambda:GetLayerVersion on resource: {arn} because no "
+        f"resource-based policy allows the lambda:GetLayerVersion action. ({why}. Publish it yourself: "
+        f"aws lambda publish-layer-version --layer-name {layer.name} --zip-file fileb://layer.zip, with the access "
+        f"key {layer.account} to create it there, or name a layer of your own.)",
+        status=403,
+    )

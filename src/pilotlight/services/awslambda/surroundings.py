@@ -18,6 +18,10 @@ class BadPackage(Exception):
     """A zip that cannot be used; the message says why, for our own log."""
 
 
+class LayerUnavailable(Exception):
+    """A layer that its source knows and cannot make now; the message says why, and how to provide it."""
+
+
 @dataclass(frozen=True, slots=True)
 class StoredPackage:
     key: str
@@ -46,7 +50,7 @@ class LayerSource(Protocol):
     """Layers of other accounts, made here: `Klayers-p312-Pillow` from the package index."""
 
     async def fetch(self, arn: str, runtime: str) -> bytes | None:
-        """A zip, or None where it cannot be had."""
+        """A zip, or None for a layer that this source does not know. Raises LayerUnavailable."""
         ...
 
 
