@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import os
 import weakref
+from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -22,7 +23,9 @@ from pilotlight.ids import Ids
 T = TypeVar("T")
 
 PIECE_BYTES = 1024 * 1024
-"""How much is handed to a thread at once; with the piece that is being received, twice this per body is in memory."""
+"""How much is handed to a thread at once."""
+LANE_PIECES_MAX = 8
+"""How far hashing may lie behind receiving: with it, some 10 MiB per body are in memory at most."""
 THREADS_MAX = 8
 COLLECT_BATCH = 500
 ORPHAN_NS_MIN = 3_600 * 1_000_000_000
@@ -210,18 +213,64 @@ class LocalBlobs:
                     self._threads.submit(_unlink_all, [self.path(name)])
 
 
+class _Lane:
+    """Work on a body's pieces in their order, in a thread, while the loop receives the next ones."""
+
+    def __init__(self, blobs: LocalBlobs, work: Callable[[Sequence[bytes]], object]) -> None:
+        self._blobs = blobs
+        self._work = work
+        self._waiting: deque[Sequence[bytes]] = deque()
+        self._running: asyncio.Future[None] | None = None
+
+    async def put(self, pieces: Sequence[bytes]) -> None:
+        if len(self._waiting) >= LANE_PIECES_MAX:
+            await self.settle()
+        self._waiting.append(pieces)
+        if self._running is None or self._running.done():
+            await self._start()
+
+    async def settle(self) -> None:
+        """Return when all is done; raises what the work raised."""
+        while self._running is not None or self._waiting:
+            await self._start()
+
+    async def stop(self) -> None:
+        """Return when the thread is out of the work; what waits is dropped."""
+        self._waiting.clear()
+        if self._running is not None:
+            with contextlib.suppress(OSError):
+                await asyncio.shield(self._running)
+
+    async def _start(self) -> None:
+        running, self._running = self._running, None
+        if running is not None:
+            try:
+                await asyncio.shield(running)
+            except asyncio.CancelledError:
+                self._running = running
+                raise
+        if self._waiting:
+            self._running = self._blobs.submit(self._drain)
+
+    def _drain(self) -> None:
+        while self._waiting:
+            self._work(self._waiting.popleft())
+
+
 class _FileWriter:
-    """Receives on the loop and writes in a thread, one piece behind, so that both go on at once."""
+    """Writes in one lane and hashes in another: the disk syncs while the slower hash catches up."""
 
     def __init__(self, blobs: LocalBlobs, name: str, sink: Sink | None) -> None:
         self._blobs = blobs
         self._name = name
-        self._sink = sink
         self._pieces: list[bytes] = []
         self._size = 0
         self._descriptor = -1
-        self._writing: asyncio.Future[None] | None = None
+        self._synced = False
+        self._syncing: asyncio.Future[None] | None = None
         self._finished = False
+        self._writing = _Lane(blobs, self._write)
+        self._hashing = _Lane(blobs, lambda pieces: [sink(piece) for piece in pieces]) if sink else None
 
     async def append(self, data: bytes) -> None:
         self._pieces.append(data)
@@ -231,12 +280,14 @@ class _FileWriter:
 
     async def settle(self) -> None:
         await self._flush()
-        await self._settle()
+        await self._writing.settle()
+        self._syncing = self._blobs.submit(self._sync)
+        if self._hashing is not None:
+            await self._hashing.settle()
+        await asyncio.shield(self._syncing)
 
     async def finish(self) -> str:
-        if self._pieces or self._descriptor < 0:
-            await self._flush()
-        await self._settle()
+        await self.settle()
         await self._blobs.in_thread(self._publish)
         self._finished = True
         return self._name
@@ -245,20 +296,21 @@ class _FileWriter:
         """Close, and leave nothing of what was not finished; also when cancelled between two pieces."""
         if self._finished:
             return
-        if self._writing is not None:
+        await self._writing.stop()
+        if self._hashing is not None:
+            await self._hashing.stop()
+        if self._syncing is not None:
             with contextlib.suppress(OSError):
-                await asyncio.shield(self._writing)
+                await asyncio.shield(self._syncing)
         await asyncio.shield(self._blobs.submit(self._abandon))
 
     async def _flush(self) -> None:
-        await self._settle()
+        if not self._pieces:
+            return
         pieces, self._pieces, self._size = self._pieces, [], 0
-        self._writing = self._blobs.submit(self._write, pieces)
-
-    async def _settle(self) -> None:
-        if self._writing is not None:
-            writing, self._writing = self._writing, None
-            await writing
+        await self._writing.put(pieces)
+        if self._hashing is not None:
+            await self._hashing.put(pieces)
 
     # In a thread.
 
@@ -267,18 +319,27 @@ class _FileWriter:
         path = self._blobs.path(self._name)
         return path.with_name(path.name + PARTIAL)
 
-    def _write(self, pieces: Sequence[bytes]) -> None:
+    def _open(self) -> int:
         if self._descriptor < 0:
             self._descriptor = os.open(self._partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        data = b"".join(pieces) if len(pieces) != 1 else pieces[0]
-        view = memoryview(data)
-        while view:
-            view = view[os.write(self._descriptor, view) :]
-        if self._sink is not None:
-            self._sink(data)
+            self._synced = False
+        return self._descriptor
+
+    def _write(self, pieces: Sequence[bytes]) -> None:
+        descriptor = self._open()
+        self._synced = False
+        for data in pieces:
+            view = memoryview(data)
+            while view:
+                view = view[os.write(descriptor, view) :]
+
+    def _sync(self) -> None:
+        descriptor = self._open()
+        if not self._synced:
+            os.fsync(descriptor)
+            self._synced = True
 
     def _publish(self) -> None:
-        os.fsync(self._descriptor)
         os.close(self._descriptor)
         self._descriptor = -1
         path = self._blobs.path(self._name)
