@@ -43,6 +43,8 @@ class RestXml:
     def render(self, result: Mapping[str, Any], request_id: str) -> Response:
         out = self._bindings.out
         response = out.start(result)
+        if self._s3 and result.get("ContentRange"):
+            response.status = 206
         response.headers += request_headers(request_id, s3=self._s3)
         if out.raw_payload(result, response):
             return response
