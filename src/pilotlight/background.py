@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 from pilotlight.clock import Clock
 
@@ -17,6 +17,34 @@ log = logging.getLogger(__name__)
 
 POLL_SECONDS = 5.0
 BACK_OFF_SECONDS = 1.0
+SETTLE_ROUNDS_MAX = 10
+
+
+async def travel(clock: Clock, reconcilers: Sequence[Reconciler], moment_ms: int) -> None:
+    """Move cloud time to `moment_ms`, and stop on the way at each moment at which something falls due.
+
+    What falls due at one moment is done before the clock moves on, and so is whatever that brings about.
+    """
+    was_frozen = clock.frozen
+    clock.freeze()
+    try:
+        while True:
+            for _ in range(SETTLE_ROUNDS_MAX):
+                for reconciler in reconcilers:
+                    await reconciler.settle()
+                due = [one.next_due_ms for one in reconcilers if one.next_due_ms is not None]
+                if all(moment > clock.now_ms() for moment in due):
+                    break
+            ahead = [moment for moment in due if clock.now_ms() < moment <= moment_ms]
+            if not ahead:
+                break
+            clock.advance_to(min(ahead))
+        clock.advance_to(moment_ms)
+        for reconciler in reconcilers:
+            await reconciler.settle()
+    finally:
+        if not was_frozen:
+            clock.resume()
 
 
 class Reconciler:

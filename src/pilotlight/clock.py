@@ -77,6 +77,10 @@ class Clock:
         else:
             self._change(ClockState(self._state.offset_ms + ahead_ms))
 
+    def restore(self, state: ClockState) -> None:
+        """Cloud time as it was before a restart."""
+        self._change(state)
+
     def reset(self) -> None:
         """Cloud time is wall time again."""
         self._change(ClockState())

@@ -30,6 +30,10 @@ class Transaction(Protocol):
         """Execute; the number of rows that were changed."""
         ...
 
+    def tables(self) -> list[str]:
+        """The names of all tables."""
+        ...
+
     def many(self, sql: str, rows: Iterable[Mapping[str, object]], /) -> None:
         """Execute once for each mapping of parameters."""
         ...

@@ -73,6 +73,10 @@ class PostgresTransaction:
     def run(self, sql: str, /, **parameters: object) -> int:
         return self._connection.execute(translate(sql), parameters).rowcount
 
+    def tables(self) -> list[str]:
+        rows = self.all("select tablename as name from pg_tables where schemaname = current_schema()")
+        return [row["name"] for row in rows]
+
     def many(self, sql: str, rows: Iterable[Mapping[str, object]], /) -> None:
         with self._connection.cursor() as cursor:
             cursor.executemany(translate(sql), list(rows))

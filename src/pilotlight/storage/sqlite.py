@@ -62,6 +62,10 @@ class SqliteTransaction:
         self._connection.execute(sql, parameters).fetchall()
         return self._connection.total_changes() - before
 
+    def tables(self) -> list[str]:
+        rows = self.all("select name from sqlite_master where type = 'table' and name not like 'sqlite_%'")
+        return [row["name"] for row in rows]
+
     def many(self, sql: str, rows: Iterable[Mapping[str, object]], /) -> None:
         self._connection.executemany(sql, rows)
 

@@ -1,0 +1,13 @@
+"""Forgetting everything: every row of every service. What the node is to itself stays."""
+
+from __future__ import annotations
+
+from pilotlight.storage.database import Transaction
+
+KEPT = ("schema_version", "node_value", "identity_secret")
+
+
+def forget_everything(tx: Transaction) -> None:
+    for table in tx.tables():
+        if table not in KEPT:
+            tx.run(f"delete from {table}")
