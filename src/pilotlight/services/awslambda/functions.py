@@ -17,7 +17,6 @@ from pilotlight.services.awslambda.names import (
     raise_no_function,
     refer,
     user_error,
-    validation,
 )
 from pilotlight.services.awslambda.paging import limit_of, marker_of, read_marker
 from pilotlight.services.awslambda.resolver import Resolver, find_qualified
@@ -43,10 +42,10 @@ class Functions:
     async def create_function(self, caller: Caller, request: Mapping[str, Any]) -> dict[str, Any]:
         reference = refer(caller, request["FunctionName"])
         if len(reference.function.name) > NAME_CHARACTERS_MAX:
-            raise validation(
-                request["FunctionName"],
-                "functionName",
-                f"Member must have length less than or equal to {NAME_CHARACTERS_MAX}",
+            # AWS: of a plain name the service itself judges the length; the model's limit is that of an ARN.
+            raise invalid(
+                f"1 validation error detected: Value '{request['FunctionName']}' at 'functionName' failed to satisfy "
+                f"constraint: Member must have length less than or equal to {NAME_CHARACTERS_MAX}"
             )
         configuration.check("CreateFunction", request)
         if request.get("PackageType", "Zip") == "Image" or request["Code"].get("ImageUri"):
