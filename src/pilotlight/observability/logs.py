@@ -12,6 +12,8 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
+import apsw
+
 from pilotlight.clock import Clock
 from pilotlight.observability import log_store
 from pilotlight.storage import Database, Transaction
@@ -19,6 +21,7 @@ from pilotlight.storage import Database, Transaction
 log = logging.getLogger(__name__)
 
 FLUSH_SECONDS = 0.05
+BACK_OFF_SECONDS = 1.0
 LINES_MAX = 100_000
 LINES_AT_ONCE = 5_000
 EXPIRE_AT_ONCE = 1_000
@@ -64,7 +67,12 @@ class LogBuffer:
             await self._woken.wait()
             self._woken.clear()
             await asyncio.sleep(FLUSH_SECONDS)
-            await self.flush()
+            try:
+                await self.flush()
+            except apsw.Error:  # a full disk must not stop the cloud: the lines stay in memory, up to their limit
+                log.exception("logs cannot be written")
+                await asyncio.sleep(BACK_OFF_SECONDS)
+                self._woken.set()
 
     async def flush(self) -> None:
         """Return when all that was written before is in the database."""
