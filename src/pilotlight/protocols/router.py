@@ -45,6 +45,8 @@ class RestRouter:
     def __init__(self, model: ServiceModel) -> None:
         self._routes: dict[str, list[RestRoute]] = {}
         for operation in model.operations.values():
+            if model.name == "s3" and operation.name in _SUPERSEDED:
+                continue
             self._routes.setdefault(operation.http_method, []).append(_route(operation))
         for routes in self._routes.values():
             routes.sort(key=lambda route: route.weight)
@@ -73,6 +75,8 @@ class RestRouter:
         return best.operation, {name: unquote(value) for name, value in zip(best.labels, values, strict=True)}
 
 
+# AWS: old forms of operations that are still in the model, with the same method and URI as the new ones.
+_SUPERSEDED = ("GetBucketNotification", "PutBucketNotification", "GetBucketLifecycle", "PutBucketLifecycle")
 # Where the model alone does not tell two operations apart: what the one needs that the other lacks.
 _NEEDED_QUERY: dict[str, tuple[str, ...]] = {
     "UploadPart": ("partNumber", "uploadId"),
