@@ -1,0 +1,314 @@
+"""Sandboxes of namespaces, made ahead: a pool, and what a host gives. Needs root; `rootless` is another road."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import socket
+import zlib
+from collections import deque
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from pilotlight.engine.contract import IsolationUnavailable
+from pilotlight.engine.sandbox import cgroup, seccomp, tmp
+from pilotlight.engine.sandbox.contract import ENDPOINT_PORT, SandboxSpec
+from pilotlight.engine.sandbox.daemon import Answer, DaemonClient, OrderFailed
+from pilotlight.engine.sandbox.namespaced import NamespaceSandbox
+from pilotlight.ids import Ids
+from pilotlight.settings import Settings
+
+log = logging.getLogger(__name__)
+
+POOL_SIZE = 4
+"""Sandboxes kept ready. One costs about a megabyte; making one takes some ten milliseconds, off the cold path."""
+DEFAULT_TMP_MB = 512
+FIRST_UID = 600_000
+UIDS_EACH = 4096
+_UID_RANGES = 256
+READY_SECONDS = 10.0
+RETRY_SECONDS = 1.0
+REFILL_AFTER_SECONDS = 0.05
+MAKING_MAX = 4
+REMOVE_ATTEMPTS = 2000
+REMOVE_AGAIN_SECONDS = 0.001
+DESTROY_SECONDS = 5.0
+_MEGABYTE = 1024 * 1024
+
+
+class NamespaceFactory:
+    """Makes sandboxes as root. `directory` is this platform's own; its name marks what a killed one left."""
+
+    def __init__(self, directory: Path, settings: Settings, ids: Ids, *, pool_size: int = POOL_SIZE) -> None:
+        self._directory = directory.absolute()
+        self._settings = settings
+        self._ids = ids
+        self._pool_size = pool_size
+        mark = zlib.crc32(str(self._directory).encode())
+        self.name = f"pilotlight-{mark:08x}"
+        self._first_uid = FIRST_UID + (mark % _UID_RANGES) * UIDS_EACH
+        self._free_uids = deque(range(self._first_uid + 1, self._first_uid + UIDS_EACH))
+        self._hierarchies = cgroup.Hierarchies({}, None)
+        self._parent = cgroup.Parent(self._hierarchies, self.name)
+        self._filter = b""
+        self._daemon = DaemonClient(self._heard)
+        self._sandboxes: dict[str, NamespaceSandbox] = {}
+        self._making: dict[str, NamespaceSandbox] = {}
+        self._pool: deque[NamespaceSandbox] = deque()
+        self._waiters: list[asyncio.Future[NamespaceSandbox]] = []
+        self._closing = False
+        self._template: Path | None = None
+        self._fast_cgroups = False
+        self._why_no_disk_tmp = ""
+
+    async def start(self) -> None:
+        if os.geteuid() != 0:
+            raise IsolationUnavailable("isolation by namespaces needs root here; run as root or with --isolation=none")
+        for name in ("root", "images", "devices", "place"):
+            (self._directory / name).mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._hierarchies = cgroup.find()
+        self._parent = cgroup.Parent(self._hierarchies, self.name)
+        await self._clear()
+        try:
+            self._parent.create()
+        except OSError as error:
+            raise IsolationUnavailable(
+                f"cgroups cannot be made here ({error}); mount /sys/fs/cgroup writable, or use --isolation=none"
+            ) from error
+        self._fast_cgroups = cgroup.favour_migrations(self._hierarchies)
+        self._filter = seccomp.program()
+        await self._probe_tmp()
+        self._daemon.start()
+        self._begin()
+        try:
+            self._pool.append(await self._from_pool())
+        except IsolationUnavailable:
+            await self.close()
+            raise
+        self._refill()
+
+    async def take(self, spec: SandboxSpec) -> NamespaceSandbox:
+        for path in (spec.code, *spec.layers, *spec.readable):
+            if not path.is_absolute():
+                raise ValueError(f"{path} is not absolute")
+        sandbox = await self._from_pool()
+        try:
+            sandbox.cgroup.limit_memory(spec.memory_mb * _MEGABYTE)
+            await self._furnish(sandbox, spec)
+        except OrderFailed as error:
+            await sandbox.destroy()
+            raise IsolationUnavailable(f"a sandbox could not be furnished: {error}") from error
+        except BaseException:
+            await sandbox.destroy()
+            raise
+        finally:
+            self._refill_soon()
+        return sandbox
+
+    async def close(self) -> None:
+        self._closing = True
+        for sandbox in list(self._sandboxes.values()):
+            sandbox.kill()
+        await self._daemon.close()
+        for sandbox in list(self._sandboxes.values()):
+            sandbox.gone.set()
+            await self._destroy(sandbox)
+        await self._clear()
+
+    def describe(self) -> dict[str, Any]:
+        limits = self._hierarchies.limits()
+        return {
+            "isolation": "namespaces",
+            "user": f"root; functions run as uids {self._first_uid + 1} and up",
+            "cgroup": self._hierarchies.kind,
+            "limits": list(limits),
+            "limits_missing": [name for name in cgroup.CONTROLLERS if name not in limits],
+            "freeze": "cgroup.freeze" if self._hierarchies.v2 else "SIGSTOP",
+            "fast_cgroup_join": self._fast_cgroups,
+            "tmp": "disk, with a size" if self._template else f"tmpfs, charged to memory: {self._why_no_disk_tmp}",
+            "seccomp": True,
+            "egress": False,
+            "pool": len(self._pool),
+        }
+
+    async def _furnish(self, sandbox: NamespaceSandbox, spec: SandboxSpec) -> None:
+        image = ""
+        if self._template and spec.ephemeral_mb != DEFAULT_TMP_MB:
+            image = await asyncio.to_thread(self._new_image, sandbox.id, spec.ephemeral_mb)
+        directories = [(str(spec.code), "/var/task")]
+        directories += [(str(path), str(path)) for path in spec.readable if not str(path).startswith("/usr/")]
+        await self._daemon.order(
+            "furnish",
+            id=sandbox.id,
+            uid=sandbox.uid,
+            directories=directories,
+            layers=[str(path) for path in spec.layers],
+            image=image,
+            devices=str(self._directory / "devices"),
+            place=str(self._directory / "place"),
+            egress=spec.egress,
+        )
+
+    async def _from_pool(self) -> NamespaceSandbox:
+        """The next ready sandbox. Where there is none, one more is made, and the first ready one is ours."""
+        if self._pool:
+            return self._pool.popleft()
+        waiter: asyncio.Future[NamespaceSandbox] = asyncio.get_running_loop().create_future()
+        self._waiters.append(waiter)
+        self._refill()
+        try:
+            async with asyncio.timeout(READY_SECONDS):
+                return await waiter
+        except TimeoutError:
+            raise IsolationUnavailable(f"no sandbox was ready in {READY_SECONDS:.0f} seconds") from None
+        finally:
+            if waiter in self._waiters:
+                self._waiters.remove(waiter)
+
+    def _refill_soon(self) -> None:
+        """After the cold start that took one: making the next competes with it for the processors."""
+        if not self._pool:
+            self._refill()
+        asyncio.get_running_loop().call_later(REFILL_AFTER_SECONDS, self._refill)
+
+    def _refill(self) -> None:
+        """Begin as many as are missing, a few at a time; called again whenever one is ready."""
+        missing = self._pool_size + len(self._waiters) - len(self._pool) - len(self._making)
+        for _ in range(min(missing, MAKING_MAX - len(self._making))):
+            if self._closing or not self._daemon.alive:
+                return
+            self._begin()
+
+    def _begin(self) -> None:
+        name = self._ids.lower(12)
+        uid = self._free_uids.popleft()
+        made = self._parent.child(name)
+        made.create()
+        sandbox = NamespaceSandbox(name, uid=uid, cgroup=made, daemon=self._daemon, seccomp=self._filter)
+        sandbox.on_destroy = self._destroy
+        self._sandboxes[name] = self._making[name] = sandbox
+        order = {
+            "id": name,
+            "uid": uid,
+            "holder_uid": self._first_uid,
+            "port": ENDPOINT_PORT,
+            "root": str(self._directory / "root"),
+            "template": str(self._template) if self._template else "",
+            "image": str(self._directory / "images" / f"{name}.tmp"),
+            "devices": str(self._directory / "devices"),
+            "resolvers": [],
+            "egress": None,
+        }
+        self._daemon.post("make", order=order).add_done_callback(partial(self._forked, name))
+
+    def _forked(self, name: str, answer: Answer) -> None:
+        """The holder exists; it says itself when it is ready."""
+        if error := answer.exception():
+            self._failed(name, str(error))
+            return
+        pidfd = answer.result()[1][0]
+        sandbox = self._sandboxes.get(name)
+        if sandbox is None:
+            os.close(pidfd)
+        else:
+            sandbox.made(pidfd)
+
+    def _is_ready(self, name: str, listener: socket.socket) -> None:
+        sandbox = self._making.pop(name, None)
+        if sandbox is None or sandbox.listener is not None:
+            listener.close()
+            return
+        sandbox.listener = listener
+        for waiter in self._waiters:
+            if not waiter.done():
+                waiter.set_result(sandbox)
+                break
+        else:
+            self._pool.append(sandbox)
+        self._refill()
+
+    def _failed(self, name: str, reason: str) -> None:
+        """A sandbox that could not be made. Whoever waits is told; the pool tries again later."""
+        sandbox = self._making.pop(name, None)
+        if sandbox is None:
+            return
+        sandbox.close_descriptors()
+        sandbox.cgroup.remove()
+        del self._sandboxes[name]
+        self._free_uids.append(sandbox.uid)
+        error = IsolationUnavailable(
+            f"sandboxes cannot be made here: {reason}. They need Linux 5.12 and CAP_SYS_ADMIN; in a container, "
+            "run it privileged. --isolation=none runs functions without isolation"
+        )
+        for waiter in self._waiters:
+            if not waiter.done():
+                waiter.set_exception(error)
+                break
+        log.error("%s", error)
+        if not self._closing:
+            asyncio.get_running_loop().call_later(RETRY_SECONDS, self._refill)
+
+    async def _destroy(self, sandbox: NamespaceSandbox) -> None:
+        sandbox.kill()
+        if self._daemon.alive:
+            with contextlib.suppress(OrderFailed, IsolationUnavailable):
+                answer, _ = await self._daemon.order("end", id=sandbox.id)
+                async with asyncio.timeout(DESTROY_SECONDS):
+                    if answer["known"]:
+                        await sandbox.gone.wait()
+        sandbox.close_descriptors()
+        await _remove(sandbox.cgroup)
+        self._sandboxes.pop(sandbox.id, None)
+        self._free_uids.append(sandbox.uid)
+
+    def _new_image(self, name: str, size_mb: int) -> str:
+        template = tmp.make_template(self._directory / "images", size_mb)
+        image = self._directory / "images" / f"{name}-{size_mb}.tmp"
+        tmp.copy_image(template, image)
+        return str(image)
+
+    async def _probe_tmp(self) -> None:
+        try:
+            image = await asyncio.to_thread(self._new_image, "probe", DEFAULT_TMP_MB)
+            device, _ = tmp.attach(Path(image), self._directory / "devices")
+            os.close(device)
+            self._template = tmp.make_template(self._directory / "images", DEFAULT_TMP_MB)
+        except (OSError, tmp.CalledProcessError) as error:
+            self._why_no_disk_tmp = str(error)
+
+    async def _clear(self) -> None:
+        """Remove what a predecessor in this directory left: it may have been killed at any moment."""
+        for name in self._parent.children():
+            left = self._parent.child(name)
+            left.thaw()
+            left.kill()
+            await _remove(left)
+        self._parent.remove()
+        for image in (self._directory / "images").glob("*.tmp"):
+            image.unlink()
+
+    def _heard(self, message: dict[str, Any], descriptors: list[int]) -> None:
+        if "ready" in message:
+            listener = socket.socket(fileno=descriptors[0])
+            listener.setblocking(False)
+            self._is_ready(message["ready"], listener)
+        elif "failed" in message:
+            self._failed(message["failed"], message["reason"])
+        elif "gone" in message:
+            if sandbox := self._sandboxes.get(message["gone"]):
+                sandbox.gone.set()
+            self._failed(message["gone"], "its first process ended")
+        elif "ended" in message:
+            any(sandbox.ended(message["ended"], message["status"]) for sandbox in self._sandboxes.values())
+
+
+async def _remove(group: cgroup.Cgroup) -> None:
+    """The kernel lets a cgroup go a moment after its last process ended."""
+    for _ in range(REMOVE_ATTEMPTS):
+        if group.remove():
+            return
+        await asyncio.sleep(REMOVE_AGAIN_SECONDS)
+    log.error("a cgroup of a sandbox that ended cannot be removed")

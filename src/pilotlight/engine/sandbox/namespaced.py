@@ -1,0 +1,118 @@
+"""One sandbox of namespaces, as the engine sees it."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import os
+import socket
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from pilotlight.engine.sandbox import linux
+from pilotlight.engine.sandbox.cgroup import PROCESSES_MAX, Cgroup
+from pilotlight.engine.sandbox.contract import Entry, Launch
+from pilotlight.engine.sandbox.daemon import DaemonClient
+
+NAMESPACES = linux.CLONE_NEWNS | linux.CLONE_NEWNET | linux.CLONE_NEWIPC | linux.CLONE_NEWUTS | linux.CLONE_NEWPID
+LIMITS = {"nofile": 1024, "core": 0, "nproc": PROCESSES_MAX, "memlock": 65536, "rtprio": 0, "nice": 20}
+"""AWS: a function may open 1,024 files and run 1,024 processes and threads."""
+
+
+class NamespaceSandbox:
+    """Made ahead by the factory, furnished when it is taken. Fits `contract.Sandbox`."""
+
+    isolated = True
+
+    def __init__(self, name: str, *, uid: int, cgroup: Cgroup, daemon: DaemonClient, seccomp: bytes) -> None:
+        self.id = name
+        self.uid = uid
+        self.cgroup = cgroup
+        self.listener: socket.socket | None = None
+        self._daemon = daemon
+        self._seccomp = base64.b64encode(seccomp).decode()
+        self._join = cgroup.join_descriptors()
+        self._holder = -1
+        self._exits: dict[int, asyncio.Future[int]] = {}
+        self.gone = asyncio.Event()
+        self.on_destroy: Callable[[NamespaceSandbox], Awaitable[None]] | None = None
+
+    def made(self, pidfd: int) -> None:
+        self._holder = pidfd
+
+    def entry(self) -> Entry:
+        plan: dict[str, Any] = {
+            "holder": 0,
+            "namespaces": NAMESPACES,
+            "cgroups": list(range(1, 1 + len(self._join))),
+            "uid": self.uid,
+            "gid": self.uid,
+            "limits": LIMITS,
+            "seccomp": self._seccomp,
+            "directory": "/var/task",
+        }
+        return Entry(plan, (self._holder, *self._join))
+
+    async def spawn(self, launch: Launch) -> int:
+        entry = self.entry()
+        numbers = list(launch.descriptors)
+        answer, _ = await self._daemon.order(
+            "spawn",
+            [*entry.descriptors, *(launch.descriptors[number] for number in numbers)],
+            plan=entry.plan,
+            numbers=numbers,
+            argv=list(launch.argv),
+            environment=dict(launch.environment),
+            directory=launch.working_directory,
+        )
+        pid = int(answer["pid"])
+        self._exits.setdefault(pid, asyncio.get_running_loop().create_future())
+        return pid
+
+    async def wait_exit(self, pid: int) -> int:
+        """The exit status of a program that `spawn` started; negative is the signal that ended it."""
+        return await asyncio.shield(self._exits[pid])
+
+    def ended(self, pid: int, status: int) -> bool:
+        """Take the news that a program of ours has ended; False if it is not ours."""
+        future = self._exits.get(pid)
+        if future is None:
+            return False
+        if not future.done():
+            future.set_result(status)
+        return True
+
+    def limit_cpu(self, vcpus: float | None) -> None:
+        self.cgroup.limit_cpu(vcpus)
+
+    def freeze(self) -> None:
+        self.cgroup.freeze()
+
+    def thaw(self) -> None:
+        self.cgroup.thaw()
+
+    def kill(self) -> None:
+        self.cgroup.kill()
+
+    async def destroy(self) -> None:
+        if self.on_destroy is not None:
+            on_destroy, self.on_destroy = self.on_destroy, None
+            await on_destroy(self)
+
+    def memory_peak_bytes(self) -> int:
+        return self.cgroup.memory_peak_bytes()
+
+    def reset_memory_peak(self) -> None:
+        self.cgroup.reset_memory_peak()
+
+    def out_of_memory(self) -> bool:
+        return self.cgroup.out_of_memory()
+
+    def close_descriptors(self) -> None:
+        for descriptor in (*self._join, self._holder):
+            if descriptor >= 0:
+                os.close(descriptor)
+        self._join, self._holder = [], -1
+        if self.listener is not None:
+            self.listener.close()
+            self.listener = None

@@ -1,0 +1,224 @@
+"""The one trusted helper that makes sandboxes, as root, single-threaded, beside the platform.
+
+The platform has threads, and a process with threads can neither join namespaces nor fork safely. This one
+is started by exec, takes orders over a socket, and ends with everything it made when that socket closes:
+that is how a platform that was killed leaves nothing running.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import signal
+import socket
+import sys
+from pathlib import Path
+from typing import Any
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
+
+from pilotlight.engine.sandbox import channel, enter, holder, linux, mounts, network, tmp
+
+_INSIDE_DESCRIPTOR = 200
+"""Descriptors on their way into a program are kept above this number, out of the way of their targets."""
+
+
+class Daemon:
+    def __init__(self, platform: socket.socket) -> None:
+        self._platform = platform
+        self._holders: dict[str, int] = {}
+        self._pidfds: dict[str, int] = {}
+        self._spawned: set[int] = set()
+        self._lifeline_out, self._lifeline_in = os.pipe2(os.O_CLOEXEC)
+        self._mounts = os.open("/proc/self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
+        self._pids = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
+        self._woken, self._wake = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+
+    def run(self) -> None:
+        """Serve orders until the platform is gone."""
+        signal.signal(signal.SIGCHLD, lambda _number, _frame: None)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the platform's to act on
+        signal.set_wakeup_fd(self._wake)
+        poll = select.poll()
+        poll.register(self._platform, select.POLLIN)
+        poll.register(self._woken, select.POLLIN)
+        while True:
+            for descriptor, _event in poll.poll():
+                if descriptor == self._woken:
+                    os.read(self._woken, 512)
+                elif not self._serve():
+                    return
+            self._reap()
+
+    def end(self) -> None:
+        """End every sandbox; the kernel takes their mounts, networks and loop devices with them."""
+        for pid in self._holders.values():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+    def _serve(self) -> bool:
+        try:
+            message, descriptors = channel.receive(self._platform)
+        except ConnectionResetError:
+            return False
+        if message is None:
+            return False
+        try:
+            answer, sent = self._act(message, descriptors)
+        except Exception as error:
+            answer, sent = {"error": f"{type(error).__name__}: {error}"}, []
+        finally:
+            for descriptor in descriptors:
+                os.close(descriptor)
+        try:
+            channel.send(self._platform, {"answer": message["number"], **answer}, sent)
+        except (BrokenPipeError, ConnectionResetError):
+            return False
+        return True
+
+    def _act(self, message: dict[str, Any], descriptors: list[int]) -> tuple[dict[str, Any], list[int]]:
+        match message["do"]:
+            case "make":
+                return self._make(holder.Order.from_message(message["order"]))
+            case "furnish":
+                return self._furnish(message)
+            case "spawn":
+                return self._spawn(message, descriptors)
+            case "end":
+                return self._end(message["id"])
+            case other:
+                raise ValueError(f"no order {other!r}")
+
+    def _make(self, order: holder.Order) -> tuple[dict[str, Any], list[int]]:
+        """Fork a holder into a new pid namespace; it builds the rest and tells the platform itself."""
+        linux.unshare(linux.CLONE_NEWPID)
+        try:
+            pid = os.fork()
+        finally:
+            if os.getpid() != 1:
+                linux.setns(self._pids, linux.CLONE_NEWPID)
+        if pid == 0:
+            os.close(self._lifeline_in)
+            for descriptor in (self._woken, self._wake, self._mounts, self._pids, *self._pidfds.values()):
+                os.close(descriptor)
+            holder.run(order, self._platform, self._lifeline_out)
+        self._holders[order.id] = pid
+        self._pidfds[order.id] = os.pidfd_open(pid)
+        return {"pid": pid}, [self._pidfds[order.id]]
+
+    def _furnish(self, message: dict[str, Any]) -> tuple[dict[str, Any], list[int]]:
+        """Attach what one function needs, in its sandbox, which no code of the function's has seen yet."""
+        trees = mounts.collect(message["directories"], message["layers"])
+        device = tmp.attach(Path(message["image"]), Path(message["devices"])) if message["image"] else None
+        try:
+            linux.setns(self._pidfds[message["id"]], linux.CLONE_NEWNS)
+            try:
+                if device is not None:
+                    linux.unmount("/tmp")
+                mounts.place(trees)
+            finally:
+                linux.setns(self._mounts, linux.CLONE_NEWNS)
+            if device is not None:
+                self._replace_tmp(message, device[1])
+        finally:
+            mounts.close(trees)
+            if device is not None:
+                os.close(device[0])
+        if not message["egress"]:
+            network.disconnect(self._pidfds[message["id"]])
+        return {}, []
+
+    def _replace_tmp(self, message: dict[str, Any], device: str) -> None:
+        """A /tmp of another size than the prepared one. The device's node only exists outside."""
+        place = Path(message["place"])
+        linux.mount(device, str(place), "ext4", linux.MS_NOSUID | linux.MS_NODEV, "noinit_itable")
+        tree = None
+        try:
+            tmp.own(place, uid=message["uid"], gid=message["uid"])
+            tree = linux.copy_tree(str(place))
+        finally:
+            linux.unmount(str(place))
+        try:
+            linux.setns(self._pidfds[message["id"]], linux.CLONE_NEWNS)
+            linux.move_mount(tree, "/tmp")
+        finally:
+            linux.setns(self._mounts, linux.CLONE_NEWNS)
+            os.close(tree)
+
+    def _spawn(self, message: dict[str, Any], descriptors: list[int]) -> tuple[dict[str, Any], list[int]]:
+        """Start a program inside: the plan's descriptors come first, then the program's own."""
+        numbers: list[int] = message["numbers"]
+        cut = len(descriptors) - len(numbers)
+        pid = enter.fork_into(message["plan"], descriptors[:cut], keep=descriptors[cut:])
+        if pid == 0:
+            _execute(message, dict(zip(numbers, descriptors[cut:], strict=True)))
+        self._spawned.add(pid)
+        return {"pid": pid}, []
+
+    def _end(self, sandbox: str) -> tuple[dict[str, Any], list[int]]:
+        pid = self._holders.get(sandbox)
+        if pid is not None:
+            os.kill(pid, signal.SIGKILL)
+        return {"known": pid is not None}, []
+
+    def _reap(self) -> None:
+        with contextlib.suppress(ChildProcessError):
+            while True:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+                if not pid:
+                    return
+                self._tell_end(pid, status)
+
+    def _tell_end(self, pid: int, status: int) -> None:
+        message: dict[str, Any] = {"ended": pid, "status": os.waitstatus_to_exitcode(status)}
+        for name, holder_pid in list(self._holders.items()):
+            if holder_pid == pid:
+                del self._holders[name]
+                os.close(self._pidfds.pop(name))
+                message = {"gone": name}
+        self._spawned.discard(pid)
+        with contextlib.suppress(OSError):
+            channel.send(self._platform, message)
+
+
+def _execute(message: dict[str, Any], given: dict[int, int]) -> None:
+    """Become the program, inside already, with the descriptors it was given and no other."""
+    try:
+        null = os.open("/dev/null", os.O_RDWR)
+        safe = {number: _lift(given.get(number, null)) for number in {0, 1, 2, *given}}
+        for number, descriptor in safe.items():
+            os.dup2(descriptor, number, inheritable=True)
+        enter.close_others(given)
+        for number in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT, signal.SIGCHLD):
+            signal.signal(number, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_SETMASK, [])
+        os.chdir(message["directory"])
+        argv = message["argv"]
+        os.execvpe(argv[0], argv, message["environment"])
+    except OSError as error:
+        os.write(2, f"{message['argv'][0]}: {error.strerror}\n".encode())
+    finally:
+        os._exit(127)
+
+
+def _lift(descriptor: int) -> int:
+    import fcntl
+
+    return fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, _INSIDE_DESCRIPTOR)
+
+
+def main() -> None:
+    """Run with the platform's socket as the descriptor named by the first argument."""
+    platform = socket.socket(fileno=int(sys.argv[1]))
+    platform.set_inheritable(False)
+    daemon = Daemon(platform)
+    try:
+        daemon.run()
+    finally:
+        daemon.end()
+
+
+if __name__ == "__main__":
+    main()
