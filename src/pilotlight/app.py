@@ -8,13 +8,15 @@ import gc
 import json
 import logging
 import os
+import platform
 import signal
 import socket
 import ssl
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import uvloop
@@ -22,7 +24,23 @@ import uvloop
 from pilotlight import __version__
 from pilotlight.background import Reconciler, travel
 from pilotlight.clock import Clock, ClockState
+from pilotlight.delivery.contract import Target
+from pilotlight.delivery.dispatcher import Dispatcher
+from pilotlight.delivery.targets.lambda_async import LambdaAsync
+from pilotlight.delivery.targets.lambda_invoke import LambdaInvoke
+from pilotlight.deploy.layers import KlayersSource
+from pilotlight.engine.agent import Agent
+from pilotlight.engine.contract import Credentials as SessionCredentials
+from pilotlight.engine.contract import FunctionVersion, InstanceIdentity, IsolationUnavailable
+from pilotlight.engine.packages import PackageInvalid, Packages, PackageTooLarge
+from pilotlight.engine.runtimes.interpreters import Interpreters
+from pilotlight.engine.runtimes.python import PythonRuntime
+from pilotlight.engine.runtimes.registry import Runtimes
+from pilotlight.engine.runtimes.shared import install_bootstrap, install_boto3
+from pilotlight.engine.runtimes.zygotes import Zygotes
+from pilotlight.engine.sandbox.choose import make_factory
 from pilotlight.errors import AwsError
+from pilotlight.event_sources.schedule import Schedules
 from pilotlight.gateway.journey import Gateway
 from pilotlight.gateway.local import LocalPages, Pages
 from pilotlight.gateway.registry import Registry
@@ -33,15 +51,24 @@ from pilotlight.identity.caller import Caller
 from pilotlight.identity.credentials import Credentials
 from pilotlight.identity.signatures import Signatures
 from pilotlight.ids import Ids
+from pilotlight.observability.logs import LogBuffer, Retention
+from pilotlight.services import awslambda, logs
 from pilotlight.services.apigatewayv2 import service as apigatewayv2
 from pilotlight.services.apigatewayv2.data_plane import HttpApis
+from pilotlight.services.awslambda.links import PackageLinks
+from pilotlight.services.awslambda.log_gate import LogGate
+from pilotlight.services.awslambda.surroundings import BadPackage, StoredPackage, Surroundings
+from pilotlight.services.awslambda.trust import RoleTrust
 from pilotlight.services.contract import Service
 from pilotlight.services.events import service as events
 from pilotlight.services.iam.principals import Principals
 from pilotlight.services.iam.service import iam_service
+from pilotlight.services.s3 import service as s3
+from pilotlight.services.s3.service import collect_orphans
 from pilotlight.services.sts.service import sts_service
 from pilotlight.settings import REGION, Settings
 from pilotlight.storage import node_values
+from pilotlight.storage.blobs import LocalBlobs
 from pilotlight.storage.directory import DataDirectory, DirectoryInUse
 from pilotlight.storage.migrations import SchemaMismatch, schema_files
 from pilotlight.storage.reset import forget_everything
@@ -56,9 +83,12 @@ SCHEMAS = [
     "pilotlight.storage",
     "pilotlight.identity",
     "pilotlight.services.iam",
+    "pilotlight.services.awslambda",
+    "pilotlight.services.s3",
     "pilotlight.services.apigatewayv2",
     "pilotlight.services.events",
 ]
+FUNCTION_SESSION_SECONDS = 7 * 86_400
 ADVANCE_SECONDS_MAX = 100 * 366 * 86_400
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 THREAD_SWITCH_SECONDS = 0.0005
@@ -85,10 +115,74 @@ class Hint:
 
     def __init__(self) -> None:
         self.reconciler: Reconciler | None = None
+        self.wake: Callable[[], None] | None = None
 
     def __call__(self) -> None:
+        if self.wake is not None:
+            self.wake()
         if self.reconciler is not None:
             self.reconciler.wake()
+
+
+class Endpoints:
+    """`engine.contract.EndpointServer` over the gateway's server."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+
+    async def serve(
+        self, listener: socket.socket, identity: Callable[[], InstanceIdentity | None]
+    ) -> Callable[[], Awaitable[None]]:
+        def key() -> str:
+            found = identity()
+            # Never empty: a request without an instance would be one from the outside.
+            return found.access_key_id if found is not None else "-"
+
+        return await self._server.serve_instance(listener, key)
+
+
+class FunctionCredentials:
+    """`engine.contract.CredentialSource`: a session of the function's role."""
+
+    def __init__(self, credentials: Credentials, principals: Principals) -> None:
+        self._credentials = credentials
+        self._principals = principals
+
+    async def __call__(self, version: FunctionVersion) -> SessionCredentials:
+        role = await self._principals.role(version.role_arn)
+        issued = self._credentials.issue(
+            account=version.account,
+            role_arn=version.role_arn,
+            session_name=version.name,
+            role_id=role.id if role is not None else "",
+            duration_seconds=FUNCTION_SESSION_SECONDS,
+        )
+        return SessionCredentials(
+            access_key_id=issued.access_key_id,
+            secret_access_key=issued.secret_access_key,
+            session_token=issued.session_token,
+            expires_ms=issued.expires_ms,
+        )
+
+
+class PackageShelf:
+    """Lambda's `PackageStore` over the engine's packages, in threads."""
+
+    def __init__(self, packages: Packages) -> None:
+        self._packages = packages
+
+    async def put(self, data: bytes) -> StoredPackage:
+        try:
+            kept = await asyncio.to_thread(self._packages.put, data)
+        except (PackageInvalid, PackageTooLarge) as error:
+            raise BadPackage(str(error)) from error
+        return StoredPackage(kept.key, kept.sha256, kept.zipped_bytes, kept.unzipped_bytes)
+
+    async def read(self, key: str) -> bytes:
+        return await asyncio.to_thread(self._packages.read, key)
+
+    async def directory(self, key: str) -> Path:
+        return await asyncio.to_thread(self._packages.directory, key)
 
 
 class Node:
@@ -126,7 +220,7 @@ class Node:
         self._databases.append(database)
         return database
 
-    async def build(self, stack: contextlib.AsyncExitStack) -> None:
+    async def build(self, group: asyncio.TaskGroup, stack: contextlib.AsyncExitStack) -> None:
         """Everything that needs the database, from the bottom up."""
         await self.database.write(node_values.begin_epoch, self.ids.uuid())
         kept = await self.database.read(node_values.get, node_values.CLOCK)
@@ -138,35 +232,124 @@ class Node:
         )
         await self.credentials.start()
         self.policies = Policies(principals=principals, clock=self.clock, settings=self.settings)
-        self.services = self._services(principals)
-        self.registry = Registry(self.services)
+        self.logs = LogBuffer(self.log_database, self.clock, gate=LogGate(self.database, self.policies, self.clock))
+        self.server = Server(lambda request: self.gateway.handle(request), group, self._tls)
+        self.agent = await self._engine(principals, group, stack)
+        self.registry = Registry(await self._services(principals, stack))
         self.gateway = Gateway(
             registry=self.registry,
             signatures=Signatures(credentials=self.credentials, clock=self.clock),
             policies=self.policies,
             ids=self.ids,
             settings=self.settings,
-            local=LocalPages(self._pages()),
+            local=LocalPages(self._pages(), self.links.open),
         )
         self.cloud.gateway = self.gateway
         self.gateway.http_apis = HttpApis(self.database, self.cloud, self.clock, self.ids)
 
-    def _services(self, principals: Principals) -> list[Service]:
+    async def _engine(
+        self, principals: Principals, group: asyncio.TaskGroup, stack: contextlib.AsyncExitStack
+    ) -> Agent:
+        shared = self.directory.path / "runtime"
+        bootstrap = await asyncio.to_thread(install_bootstrap, shared, "python")
+        boto3 = await asyncio.to_thread(install_boto3, shared)
+        self.interpreters = Interpreters(strict=self.settings.strict_runtimes)
+        self.factory = make_factory(self.settings, self.directory.path / "sandboxes", self.ids)
+        try:
+            await self.factory.start()
+        except IsolationUnavailable as error:
+            raise StartError(str(error)) from None
+        stack.push_async_callback(self.factory.close)
+        zygotes = Zygotes(bootstrap, boto3, group)
+        stack.callback(zygotes.close)
+        runtime = PythonRuntime(
+            interpreters=self.interpreters,
+            zygotes=zygotes,
+            bootstrap=bootstrap,
+            boto3=boto3,
+            endpoint=self.endpoint,
+            egress=self.settings.egress,
+        )
+        agent = Agent(
+            factory=self.factory,
+            runtimes=Runtimes(runtime),
+            logs=self.logs,
+            credentials=FunctionCredentials(self.credentials, principals),
+            endpoints=Endpoints(self.server),
+            clock=self.clock,
+            ids=self.ids,
+            idle_seconds=self.settings.idle_seconds,
+            group=group,
+        )
+        stack.push_async_callback(agent.close)
+        return agent
+
+    async def _services(self, principals: Principals, stack: contextlib.AsyncExitStack) -> list[Service]:
         database, clock, ids = self.database, self.clock, self.ids
-        wake_schedules = Hint()
+        self.blobs = LocalBlobs(self.directory.path / "blobs" / "s3", ids)
+        stack.callback(self.blobs.close)
+        wake_delivery, wake_provisioning, wake_schedules = Hint(), Hint(), Hint()
+        packages = PackageShelf(Packages(self.directory.path / "packages", ids))
+        secret = await database.write(node_values.get_or_put, node_values.LINK_SECRET, ids.secret(32).hex())
+        self.links = PackageLinks(packages, clock, secret=bytes.fromhex(secret), base_url=lambda: self.endpoint)
+        self.lambda_parts = awslambda.make_service(
+            Surroundings(
+                database=database,
+                cloud=self.cloud,
+                clock=clock,
+                ids=ids,
+                packages=packages,
+                invoker=self.agent,
+                roles=RoleTrust(principals, self.policies, REGION),
+                links=self.links,
+                layer_source=KlayersSource(
+                    self.directory.path / "layers",
+                    ids,
+                    lambda runtime: self.interpreters.for_runtime(runtime).minor,
+                    platform.machine(),
+                ),
+                account_concurrency=self.settings.account_concurrency,
+                wake_delivery=wake_delivery,
+                wake_provisioning=wake_provisioning,
+            )
+        )
+        self._background(wake_delivery, wake_provisioning, wake_schedules)
         return [
             iam_service(database=database, principals=principals, credentials=self.credentials, clock=clock, ids=ids),
             sts_service(credentials=self.credentials, policies=self.policies, roles=principals),
+            self.lambda_parts.service,
+            logs.make_service(self.log_database, clock, self.logs),
+            s3.make_service(database, self.blobs, clock, ids, self.cloud, wake_delivery),
             apigatewayv2.make_service(database, clock, ids, self.settings.port),
             events.make_service(database, clock, wake_schedules),
         ]
 
+    def _background(self, wake_delivery: Hint, wake_provisioning: Hint, wake_schedules: Hint) -> None:
+        """The reconcilers, in the order in which one hands work to the next."""
+        targets: dict[str, Target] = {
+            "lambda_async": LambdaAsync(self.lambda_parts.asynchronous),
+            "lambda_invoke": LambdaInvoke(self.cloud, self.clock),
+        }
+        dispatcher = Dispatcher(self.database, targets, self.clock, self.ids)
+        schedules = Schedules(self.database, self.clock, dispatcher.wake)
+        wake_schedules.reconciler = Reconciler("schedules", schedules.work, self.clock)
+        wake_provisioning.reconciler = Reconciler("provisioning", self.lambda_parts.provisioning.work, self.clock)
+        wake_delivery.wake = dispatcher.wake
+        self.reconcilers += [
+            wake_provisioning.reconciler,
+            wake_schedules.reconciler,
+            dispatcher.reconciler,
+            Reconciler("retention", Retention(self.log_database, self.clock).work, self.clock),
+        ]
+
     def start(self, group: asyncio.TaskGroup, listener: socket.socket) -> None:
-        """Listen, and let the reconcilers run."""
-        self.server = Server(self.gateway.handle, group, self._tls)
+        """Listen, and let the background run."""
         self.server.listen(listener)
+        group.create_task(self.logs.run())
+        group.create_task(self.agent.run())
         for reconciler in self.reconcilers:
             group.create_task(reconciler.run())
+        group.create_task(collect_orphans(self.database, self.blobs))
         # What was built lives as long as the node: the collector need not look at it again.
         gc.collect()
         gc.freeze()
@@ -199,6 +382,9 @@ class Node:
             "version": __version__,
             "data": str(self.directory.path),
             "services": sorted(self.registry.entries),
+            "isolation": self.factory.describe(),
+            "runtimes": await asyncio.to_thread(self.interpreters.found),
+            "instances": self.agent.describe(),
             "warnings": self.warnings,
         }
 
@@ -239,6 +425,7 @@ class Node:
         async with self._moving:
             await self.database.write(forget_everything)
             await self.log_database.write(forget_everything)
+            self.lambda_parts.resolver.forget()
             self.clock.reset()
             await self.database.write(node_values.put, node_values.CLOCK, json.dumps(asdict(self.clock.state)))
             for reconciler in self.reconcilers:
@@ -319,8 +506,8 @@ async def node(settings: Settings) -> AsyncIterator[Node]:
         async with contextlib.AsyncExitStack() as stack:
             built = Node(settings, directory)
             stack.callback(built.close_databases)
-            await built.build(stack)
             group = await stack.enter_async_context(cancelled_at_the_end())
+            await built.build(group, stack)
             built.start(group, listener)
             yield built
     finally:

@@ -45,6 +45,10 @@ class Clock:
     def wall_ms(self) -> int:
         return time.time_ns() // 1_000_000
 
+    def wall_date(self) -> datetime:
+        """Wall time as an aware datetime, UTC."""
+        return datetime.fromtimestamp(self.wall_ms() / 1000, UTC)
+
     def monotonic(self) -> float:
         """Seconds of a clock that never jumps; only differences mean something."""
         return time.monotonic()

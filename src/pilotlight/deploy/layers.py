@@ -18,6 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from pilotlight.ids import Ids
+from pilotlight.services.awslambda import surroundings
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +28,7 @@ PLATFORMS = ("manylinux_2_28", "manylinux_2_17", "manylinux2014")
 ZIP_TIME = (1980, 1, 1, 0, 0, 0)
 
 
-class LayerUnavailable(Exception):
+class LayerUnavailable(surroundings.LayerUnavailable):
     """The layer cannot be made; the message says why, and how to provide it."""
 
 

@@ -165,7 +165,9 @@ class InstanceIdentity:
 
 
 class EndpointServer(Protocol):
-    async def serve(self, listener: socket.socket, identity: Callable[[], InstanceIdentity | None]) -> Callable[[], Awaitable[None]]:
+    async def serve(
+        self, listener: socket.socket, identity: Callable[[], InstanceIdentity | None]
+    ) -> Callable[[], Awaitable[None]]:
         """Accept on a socket that listens inside a sandbox; `identity` is asked at each request.
         Returns what ends it."""
         ...

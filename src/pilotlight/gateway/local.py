@@ -26,8 +26,14 @@ class Pages:
     costs: Page
 
 
+PACKAGES = "/_pilotlight/packages/"
+Open = Callable[[str, str], Awaitable[bytes | None]]
+"""`(path, query) → content`: an address that carries its own permission."""
+
+
 class LocalPages:
-    def __init__(self, pages: Pages) -> None:
+    def __init__(self, pages: Pages, open_package: Open) -> None:
+        self._open_package = open_package
         self._routes: dict[tuple[str, str], Page] = {
             ("GET", "/_pilotlight/health"): pages.health,
             ("GET", "/_pilotlight/status"): pages.status,
@@ -47,6 +53,11 @@ class LocalPages:
         if refusal is not None or request.instance:
             return _json(403, {"message": refusal.message if refusal else "Not for functions."})
         path = request.path.rstrip("/")
+        if request.method == "GET" and path.startswith(PACKAGES):
+            content = await self._open_package(path, request.query)
+            if content is None:
+                return _json(403, {"message": "The address is not valid, or no more."})
+            return Response(headers=[("content-type", "application/zip")], body=content)
         page = self._routes.get((request.method, path))
         if page is None and request.method == "GET" and path.startswith("/_localstack/init/"):
             page = self._routes["GET", "/_localstack/init"]

@@ -7,6 +7,7 @@ from pilotlight.storage.database import Transaction
 EPOCH = "epoch"
 NODE_ID = "node_id"
 CLOCK = "clock"
+LINK_SECRET = "link_secret"
 
 
 def get(tx: Transaction, name: str) -> str | None:
@@ -21,6 +22,14 @@ def put(tx: Transaction, name: str, value: str) -> None:
         name=name,
         value=value,
     )
+
+
+def get_or_put(tx: Transaction, name: str, fresh: str) -> str:
+    """The value of that name; `fresh` becomes it where there is none."""
+    value = get(tx, name)
+    if value is None:
+        put(tx, name, fresh)
+    return fresh if value is None else value
 
 
 def begin_epoch(tx: Transaction, fresh_node_id: str) -> tuple[str, int]:

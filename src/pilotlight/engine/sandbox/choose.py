@@ -14,7 +14,7 @@ from pilotlight.settings import Settings
 def make_factory(settings: Settings, directory: Path, ids: Ids) -> SandboxFactory:
     """Plain processes only where the operator said `--isolation=none`; less isolation is never silent."""
     if settings.isolation == "none":
-        return PlainFactory(directory)
+        return PlainFactory(directory, ids)
     if settings.isolation != "sandbox":
         raise ValueError(f"isolation must be 'sandbox' or 'none', not {settings.isolation!r}")
     return NamespaceFactory(directory, settings, ids)

@@ -54,10 +54,16 @@ class Entry:
 class Sandbox(Protocol):
     id: str
     listener: socket.socket | None
-    """Listens at 127.0.0.1:ENDPOINT_PORT inside; accepted on from outside."""
+    """Listens at 127.0.0.1:ENDPOINT_PORT inside; accepted on from outside. None where there is no inside."""
+    isolated: bool
+    """Whether code and layers are at /var/task and /opt, or where they are on the host."""
 
     async def spawn(self, launch: Launch) -> int:
         """Start a program; its pid as the host sees it."""
+        ...
+
+    async def wait_exit(self, pid: int) -> int:
+        """The exit status of a program that `spawn` started; negative is the signal that ended it."""
         ...
 
     def entry(self) -> Entry: ...

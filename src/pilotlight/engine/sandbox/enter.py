@@ -121,6 +121,7 @@ def enter_forked(plan: dict[str, Any], fds: Sequence[int], keep: Iterable[int] |
         os.close(descriptor)
     if keep is not None:
         close_others(keep)
+    os.setsid()  # signals to one's process group stay inside
     os.chdir(plan.get("directory", "/"))
     os.umask(0o022)
     for name, value in plan.get("limits", {}).items():

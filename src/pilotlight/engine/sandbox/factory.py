@@ -17,6 +17,7 @@ from pilotlight.engine.contract import IsolationUnavailable
 from pilotlight.engine.sandbox import cgroup, seccomp, tmp
 from pilotlight.engine.sandbox.contract import ENDPOINT_PORT, SandboxSpec
 from pilotlight.engine.sandbox.daemon import Answer, DaemonClient, OrderFailed
+from pilotlight.engine.sandbox.egress import Egress
 from pilotlight.engine.sandbox.namespaced import NamespaceSandbox
 from pilotlight.ids import Ids
 from pilotlight.settings import Settings
@@ -54,6 +55,7 @@ class NamespaceFactory:
         self._hierarchies = cgroup.Hierarchies({}, None)
         self._parent = cgroup.Parent(self._hierarchies, self.name)
         self._filter = b""
+        self._egress = Egress(mark, self._directory, wanted=settings.egress)
         self._daemon = DaemonClient(self._heard)
         self._sandboxes: dict[str, NamespaceSandbox] = {}
         self._making: dict[str, NamespaceSandbox] = {}
@@ -81,6 +83,7 @@ class NamespaceFactory:
         self._fast_cgroups = cgroup.favour_migrations(self._hierarchies)
         self._filter = seccomp.program()
         await self._probe_tmp()
+        self._egress.open()
         self._daemon.start()
         self._begin()
         try:
@@ -130,7 +133,7 @@ class NamespaceFactory:
             "fast_cgroup_join": self._fast_cgroups,
             "tmp": "disk, with a size" if self._template else f"tmpfs, charged to memory: {self._why_no_disk_tmp}",
             "seccomp": True,
-            "egress": False,
+            **self._egress.describe(),
             "pool": len(self._pool),
         }
 
@@ -149,7 +152,7 @@ class NamespaceFactory:
             image=image,
             devices=str(self._directory / "devices"),
             place=str(self._directory / "place"),
-            egress=spec.egress,
+            disconnect=self._egress.available and not spec.egress,
         )
 
     async def _from_pool(self) -> NamespaceSandbox:
@@ -199,8 +202,8 @@ class NamespaceFactory:
             "template": str(self._template) if self._template else "",
             "image": str(self._directory / "images" / f"{name}.tmp"),
             "devices": str(self._directory / "devices"),
-            "resolvers": [],
-            "egress": None,
+            "resolvers": list(self._egress.resolvers),
+            "egress": self._egress.link(uid - self._first_uid),
         }
         self._daemon.post("make", order=order).add_done_callback(partial(self._forked, name))
 
@@ -287,6 +290,7 @@ class NamespaceFactory:
             left.kill()
             await _remove(left)
         self._parent.remove()
+        self._egress.close()
         for image in (self._directory / "images").glob("*.tmp"):
             image.unlink()
 

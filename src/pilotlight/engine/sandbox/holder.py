@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from pilotlight.engine.sandbox import channel, enter, linux, mounts, network, tmp
+from pilotlight.engine.sandbox.netlink import NETLINK_ROUTE, Netlink
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +48,7 @@ class Order:
             image=message["image"],
             devices=message["devices"],
             resolvers=tuple(message["resolvers"]),
-            egress=network.Link(**link) if link else None,
+            egress=network.Link(**{**link, "resolvers": tuple(link["resolvers"])}) if link else None,
         )
 
 
@@ -69,7 +70,7 @@ def run(order: Order, platform: socket.socket, lifeline: int) -> None:
 
 
 def _build(order: Order) -> socket.socket:
-    outside = network.Outside.open() if order.egress else None
+    outside = Netlink(NETLINK_ROUTE) if order.egress else None
     linux.unshare(linux.CLONE_NEWNS | linux.CLONE_NEWNET | linux.CLONE_NEWIPC | linux.CLONE_NEWUTS)
     linux.set_hostname("localhost")
     network.raise_loopback()

@@ -24,6 +24,8 @@ class NamespaceSandbox:
 
     isolated = True
 
+    isolated: bool = True
+
     def __init__(self, name: str, *, uid: int, cgroup: Cgroup, daemon: DaemonClient, seccomp: bytes) -> None:
         self.id = name
         self.uid = uid

@@ -33,6 +33,7 @@ class Daemon:
         self._spawned: set[int] = set()
         self._lifeline_out, self._lifeline_in = os.pipe2(os.O_CLOEXEC)
         self._mounts = os.open("/proc/self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
+        self._network = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
         self._pids = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
         self._woken, self._wake = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
 
@@ -100,9 +101,8 @@ class Daemon:
             if os.getpid() != 1:
                 linux.setns(self._pids, linux.CLONE_NEWPID)
         if pid == 0:
-            os.close(self._lifeline_in)
-            for descriptor in (self._woken, self._wake, self._mounts, self._pids, *self._pidfds.values()):
-                os.close(descriptor)
+            signal.set_wakeup_fd(-1)
+            enter.close_others((self._platform.fileno(), self._lifeline_out))
             holder.run(order, self._platform, self._lifeline_out)
         self._holders[order.id] = pid
         self._pidfds[order.id] = os.pidfd_open(pid)
@@ -126,8 +126,8 @@ class Daemon:
             mounts.close(trees)
             if device is not None:
                 os.close(device[0])
-        if not message["egress"]:
-            network.disconnect(self._pidfds[message["id"]])
+        if message["disconnect"]:
+            network.disconnect(self._pidfds[message["id"]], self._network)
         return {}, []
 
     def _replace_tmp(self, message: dict[str, Any], device: str) -> None:

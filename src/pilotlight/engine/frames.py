@@ -1,0 +1,80 @@
+"""The frames between an instance and its bootstrap: four bytes of length, one of kind, and a body.
+
+`runtimes/bootstraps/python/frames.py` is the other side. What comes from there is a stranger's: lengths lie,
+kinds are unknown, and neither may cost more than the instance.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import struct
+from collections.abc import Callable
+from typing import cast
+
+START, READY, INVOKE, RESPONSE, FAILURE, LOG, INIT_FAILED = (ord(letter) for letter in "SRIOFLX")
+HEAD = struct.Struct("<IB")
+RESPONSE_BYTES_MAX = 6 * 1024 * 1024 + 100
+LOG_BYTES_MAX = 256 * 1024
+FRAME_BYTES_MAX = 512 * 1024 * 1024
+KNOWN = frozenset((READY, RESPONSE, FAILURE, LOG, INIT_FAILED))
+
+
+class Channel(asyncio.Protocol):
+    """The platform's end. `on_frame(kind, body, size)`: `body` is empty where `size` was over the limit."""
+
+    def __init__(self, on_frame: Callable[[int, bytes, int], None], on_lost: Callable[[], None]) -> None:
+        self._on_frame = on_frame
+        self._on_lost = on_lost
+        self._transport: asyncio.Transport | None = None
+        self._buffer = bytearray()
+        self._skip = 0
+        self._skipped: tuple[int, int] | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._transport = None
+        self._on_lost()
+
+    def send(self, kind: int, body: bytes) -> None:
+        if self._transport is not None:
+            self._transport.write(HEAD.pack(len(body), kind) + body)
+
+    def close(self) -> None:
+        if self._transport is not None:
+            self._transport.abort()
+
+    def data_received(self, data: bytes) -> None:
+        if self._skip:
+            data = self._discard(data)
+        buffer = self._buffer
+        buffer += data
+        while len(buffer) >= HEAD.size:
+            size, kind = HEAD.unpack_from(buffer)
+            if kind not in KNOWN or size > FRAME_BYTES_MAX:
+                self.close()  # no bootstrap of ours speaks like this
+                return
+            if size > (LOG_BYTES_MAX if kind == LOG else RESPONSE_BYTES_MAX):
+                rest = bytes(buffer[HEAD.size :])
+                buffer.clear()
+                self._skip, self._skipped = size, (kind, size)
+                buffer += self._discard(rest)
+                if self._skip:
+                    return
+                continue
+            end = HEAD.size + size
+            if len(buffer) < end:
+                return
+            body = bytes(buffer[HEAD.size : end])
+            del buffer[:end]
+            self._on_frame(kind, body, size)
+
+    def _discard(self, data: bytes) -> bytes:
+        """Throw away what belongs to a frame over the limit; what comes after it is handed back."""
+        taken = min(self._skip, len(data))
+        self._skip -= taken
+        if self._skip == 0 and self._skipped is not None:
+            (kind, size), self._skipped = self._skipped, None
+            self._on_frame(kind, b"", size)
+        return data[taken:]

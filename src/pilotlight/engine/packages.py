@@ -1,0 +1,183 @@
+"""Packages of functions and layers: the zip as it was sent, and a directory with its content.
+
+Both are named by the zip's own hash and written once: under another name first, then renamed. A zip is a stranger's:
+paths lead out, links point out, sizes lie, and a kilobyte may hold a gigabyte.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import os
+import shutil
+import stat
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from pilotlight.ids import Ids
+
+UNZIPPED_BYTES_MAX = 262_144_000
+"""AWS: 250 MB, with all layers."""
+ENTRIES_MAX = 50_000
+NAME_BYTES_MAX = 255
+CHUNK = 1 << 20
+
+
+class PackageInvalid(Exception):
+    """No zip, or one with paths that lead out of it; the message says which."""
+
+
+class PackageTooLarge(Exception):
+    """More than 250 MB unzipped, counted while unpacking and not as the zip claims."""
+
+
+@dataclass(frozen=True, slots=True)
+class Package:
+    key: str
+    sha256: str
+    """Base64, as `CodeSha256` shows it."""
+    zipped_bytes: int
+    unzipped_bytes: int
+
+
+class Packages:
+    """Plain blocking functions over one directory; callers use threads."""
+
+    def __init__(self, directory: Path, ids: Ids) -> None:
+        self._zips = directory / "zips"
+        self._unpacked = directory / "unpacked"
+        self._ids = ids
+        for folder in (self._zips, self._unpacked):
+            folder.mkdir(parents=True, exist_ok=True)
+
+    def put(self, data: bytes) -> Package:
+        """Durable when it returns. Raises PackageInvalid or PackageTooLarge."""
+        digest = hashlib.sha256(data)
+        key = digest.hexdigest()
+        zipped = self._zips / key
+        if not zipped.exists():
+            partial = self._zips / f"{key}.{self._ids.hex(8)}.partial"
+            self._unpack(data, key)
+            with partial.open("wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            partial.rename(zipped)
+            _sync(self._zips)
+        size = sum(path.lstat().st_size for path in self.directory(key).rglob("*") if path.is_file())
+        return Package(key, base64.b64encode(digest.digest()).decode(), len(data), size)
+
+    def read(self, key: str) -> bytes:
+        return (self._zips / key).read_bytes()
+
+    def directory(self, key: str) -> Path:
+        """The unpacked content, made again where it is missing."""
+        folder = self._unpacked / key
+        if not folder.exists():
+            self._unpack(self.read(key), key)
+        return folder
+
+    def keys(self) -> set[str]:
+        return {path.name for path in self._zips.iterdir() if not path.name.endswith(".partial")}
+
+    def collect(self, known: set[str]) -> int:
+        """Remove what nobody knows, and what a kill left half done; how many that were."""
+        removed = 0
+        for path in [*self._zips.iterdir(), *self._unpacked.iterdir()]:
+            if path.name not in known:
+                shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
+                removed += 1
+        return removed
+
+    def _unpack(self, data: bytes, key: str) -> None:
+        partial = self._unpacked / f"{key}.{self._ids.hex(8)}.partial"
+        partial.mkdir()
+        try:
+            unpack(data, partial)
+            try:
+                partial.rename(self._unpacked / key)
+            except OSError:  # another was faster with the same content
+                if not (self._unpacked / key).exists():
+                    raise
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+
+
+def unpack(data: bytes, target: Path) -> int:
+    """Into an empty directory, readable by everyone; the number of bytes that came out."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            entries = archive.infolist()
+            if len(entries) > ENTRIES_MAX:
+                raise PackageInvalid(f"more than {ENTRIES_MAX} entries")
+            total = 0
+            for entry in entries:
+                total += _unpack_entry(archive, entry, target, UNZIPPED_BYTES_MAX - total)
+    except (zipfile.BadZipFile, NotImplementedError, EOFError, RuntimeError, zipfile.LargeZipFile, OSError) as error:
+        raise PackageInvalid(str(error)) from error
+    target.chmod(0o755)
+    return total
+
+
+def _unpack_entry(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, target: Path, room: int) -> int:
+    path = _safe_path(entry.filename, target)
+    if path is None:
+        return 0
+    mode = entry.external_attr >> 16
+    if entry.is_dir():
+        path.mkdir(parents=True, exist_ok=True, mode=0o755)
+        return 0
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o755)
+    if stat.S_ISLNK(mode):
+        return _link(archive.read(entry)[:4096].decode(), path, target)
+    if path.is_symlink() or path.is_dir():
+        raise PackageInvalid(f"{entry.filename} is in the package twice")
+    written = 0
+    with archive.open(entry) as source, path.open("wb") as file:
+        while chunk := source.read(CHUNK):
+            written += len(chunk)
+            if written > room:
+                raise PackageTooLarge(f"more than {UNZIPPED_BYTES_MAX} bytes unzipped")
+            file.write(chunk)
+    # AWS: a package's files must be readable by all; we make them so, and keep who may execute.
+    path.chmod(0o755 if mode & 0o111 else 0o644)
+    return written
+
+
+def _safe_path(name: str, target: Path) -> Path | None:
+    """Where an entry goes, or None for the root itself. Raises PackageInvalid."""
+    pure = PurePosixPath(name.replace("\\", "/"))
+    if pure.is_absolute() or ".." in pure.parts or "\0" in name:
+        raise PackageInvalid(f"{name!r} leads out of the package")
+    if any(len(part.encode()) > NAME_BYTES_MAX for part in pure.parts):
+        raise PackageInvalid("a file's name is too long")
+    path = target.joinpath(*pure.parts)
+    # A directory on the way may be a link that came earlier in the zip.
+    parent = target
+    for part in pure.parts[:-1]:
+        parent = parent / part
+        if parent.is_symlink():
+            raise PackageInvalid(f"{name!r} goes through a link")
+    return path if pure.parts else None
+
+
+def _link(aim: str, path: Path, target: Path) -> int:
+    """Links stay inside the package; a link that leads out is refused."""
+    pure = PurePosixPath(aim)
+    resolved = os.path.normpath(os.path.join(path.parent, aim))
+    if pure.is_absolute() or not Path(resolved).is_relative_to(target):
+        raise PackageInvalid(f"the link {path.name!r} leads out of the package")
+    if path.is_symlink() or path.exists():
+        raise PackageInvalid(f"{path.name!r} is in the package twice")
+    path.symlink_to(aim)
+    return 0
+
+
+def _sync(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,119 @@
+"""What Lambda itself writes into a function's log, as text or as JSON. Pure.
+
+AWS: "Lambda text logs" and "system log messages in JSON" of the developer guide.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from pilotlight.engine.contract import FunctionVersion
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    request_id: str
+    duration_ms: float
+    memory_used_mb: int
+    init_ms: float | None = None
+    status: str = ""
+    """Nothing, `timeout` or `error`."""
+    error_type: str = ""
+    provisioned: bool = False
+
+    @property
+    def billed_ms(self) -> int:
+        # AWS: since August 2025 the init phase of on-demand instances is billed with the first invocation.
+        init = self.init_ms if self.init_ms is not None and not self.provisioned else 0.0
+        return max(1, math.ceil(round(self.duration_ms + init, 3)))
+
+
+class SystemLog:
+    """The lines of one instance."""
+
+    def __init__(self, version: FunctionVersion) -> None:
+        self._version = version
+        self._json = version.log_format == "JSON"
+
+    def init_start(self, now_ms: int, runtime: str, digest: str, kind: str) -> str:
+        arn = f"arn:aws:lambda:{self._version.region}::runtime:{digest}"
+        if not self._json:
+            return f"INIT_START Runtime Version: {runtime}\tRuntime Version ARN: {arn}"
+        return _event(
+            now_ms,
+            "platform.initStart",
+            {
+                "initializationType": kind,
+                "phase": "init",
+                "runtimeVersion": runtime,
+                "runtimeVersionArn": arn,
+                "functionName": self._version.name,
+                "functionVersion": self._version.version,
+            },
+        )
+
+    def init_failed(self, now_ms: int, duration_ms: float, status: str, error_type: str) -> str:
+        if not self._json:
+            end = f"\tError Type: {error_type}" if error_type else ""
+            return f"INIT_REPORT Init Duration: {duration_ms:.2f} ms\tPhase: init\tStatus: {status}{end}"
+        record: dict[str, Any] = {
+            "initializationType": "on-demand",
+            "phase": "init",
+            "status": status,
+            "metrics": {"durationMs": round(duration_ms, 3)},
+        }
+        return _event(now_ms, "platform.initReport", record | ({"errorType": error_type} if error_type else {}))
+
+    def start(self, now_ms: int, request_id: str) -> str:
+        if not self._json:
+            return f"START RequestId: {request_id} Version: {self._version.version}"
+        return _event(now_ms, "platform.start", {"requestId": request_id, "version": self._version.version})
+
+    def end(self, now_ms: int, report: Report) -> list[str]:
+        if self._json:
+            return [_event(now_ms, "platform.report", self._record(report))]
+        parts = [
+            f"REPORT RequestId: {report.request_id}",
+            f"Duration: {report.duration_ms:.2f} ms",
+            f"Billed Duration: {report.billed_ms} ms",
+            f"Memory Size: {self._version.memory_mb} MB",
+            f"Max Memory Used: {report.memory_used_mb} MB",
+        ]
+        if report.init_ms is not None:
+            parts.append(f"Init Duration: {report.init_ms:.2f} ms")
+        if report.status:
+            parts.append(f"Status: {report.status}")
+        if report.error_type:
+            parts.append(f"Error Type: {report.error_type}")
+        return [f"END RequestId: {report.request_id}", "\t".join(parts) + "\t"]
+
+    def _record(self, report: Report) -> dict[str, Any]:
+        metrics: dict[str, Any] = {
+            "durationMs": round(report.duration_ms, 3),
+            "billedDurationMs": report.billed_ms,
+            "memorySizeMB": self._version.memory_mb,
+            "maxMemoryUsedMB": report.memory_used_mb,
+        }
+        if report.init_ms is not None:
+            metrics["initDurationMs"] = round(report.init_ms, 3)
+        status = report.status or "success"
+        record: dict[str, Any] = {"requestId": report.request_id, "metrics": metrics, "status": status}
+        return record | ({"errorType": report.error_type} if report.error_type else {})
+
+    def timed_out(self, now_ms: int, request_id: str) -> str:
+        return f"{_moment(now_ms)} {request_id} Task timed out after {self._version.timeout_seconds:.2f} seconds"
+
+    def exited(self, request_id: str, how: str) -> str:
+        return f"RequestId: {request_id} Error: {how}"
+
+
+def _event(now_ms: int, kind: str, record: dict[str, Any]) -> str:
+    return json.dumps({"time": _moment(now_ms), "type": kind, "record": record}, separators=(",", ":"))
+
+
+def _moment(now_ms: int) -> str:
+    return datetime.fromtimestamp(now_ms // 1000, UTC).strftime("%Y-%m-%dT%H:%M:%S") + f".{now_ms % 1000:03}Z"

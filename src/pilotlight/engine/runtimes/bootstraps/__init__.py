@@ -1,0 +1,1 @@
+"""What runs inside the sandbox, by language; never imported by the platform."""

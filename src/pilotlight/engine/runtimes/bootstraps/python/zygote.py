@@ -1,0 +1,215 @@
+"""A warm interpreter that forks into sandboxes. Standard library only, Python 3.8 and newer; never threaded.
+
+Started by exec with its control socket's number, the path of `enter.py`, and what to preload. Each order comes as one
+message of JSON with descriptors: the bootstrap's socket, its output, then the sandbox's own. The answer names the pid;
+when a child ends, another message says how.
+"""
+
+import array
+import gc
+import importlib
+import importlib.util
+import json
+import os
+import select
+import signal
+import socket
+import sys
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, HERE)
+
+import bootstrap  # noqa: E402
+from frames import Channel  # noqa: E402
+
+MESSAGE_MAX = 256 * 1024
+DESCRIPTORS_MAX = 32
+SERVICES = ("s3", "dynamodb", "lambda", "sqs", "sns", "sts", "events", "stepfunctions", "logs", "ssm", "secretsmanager")
+STANDARD = [
+    "base64",
+    "binascii",
+    "collections",
+    "concurrent.futures",
+    "contextlib",
+    "copy",
+    "datetime",
+    "decimal",
+    "email.message",
+    "enum",
+    "functools",
+    "gzip",
+    "hashlib",
+    "hmac",
+    "html",
+    "http.client",
+    "io",
+    "itertools",
+    "json",
+    "logging",
+    "math",
+    "operator",
+    "pathlib",
+    "platform",
+    "queue",
+    "random",
+    "re",
+    "shutil",
+    "socket",
+    "ssl",
+    "string",
+    "struct",
+    "subprocess",
+    "tempfile",
+    "threading",
+    "traceback",
+    "typing",
+    "urllib.parse",
+    "urllib.request",
+    "uuid",
+    "xml.etree.ElementTree",
+    "zlib",
+]
+
+
+def main():
+    control = socket.socket(fileno=int(sys.argv[1]))
+    enter = load_enter(sys.argv[2])
+    preload(sys.argv[3:])
+    woken, waker = os.pipe()
+    os.set_blocking(waker, False)
+    os.set_blocking(woken, False)
+    signal.signal(signal.SIGCHLD, lambda number, frame: None)
+    signal.set_wakeup_fd(waker, warn_on_full_buffer=False)
+    gc.collect()
+    gc.freeze()
+    control.send(json.dumps({"ready": os.getpid()}).encode())
+    while True:
+        readable, _, _ = select.select([control, woken], [], [])
+        if woken in readable:
+            try:
+                os.read(woken, 4096)
+            except BlockingIOError:
+                pass
+            report_ended(control)
+        if control in readable:
+            message, descriptors = receive(control)
+            if not message:
+                os._exit(0)
+            obey(control, enter, json.loads(message), descriptors, (woken, waker))
+
+
+def load_enter(path):
+    spec = importlib.util.spec_from_file_location("enter", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def preload(paths):
+    """The standard library's usual modules; with `paths`, boto3 and the parsed models of the usual services."""
+    for name in STANDARD:
+        importlib.import_module(name)
+    if not paths:
+        return
+    sys.path.extend(paths)
+    os.environ.setdefault("AWS_EC2_METADATA_DISABLED", "true")
+    import boto3
+    import botocore.loaders
+    import botocore.session
+
+    make = botocore.loaders.create_loader
+    shared = make(None)
+    for service in SERVICES:
+        try:
+            shared.load_service_model(service, "service-2")
+            shared.load_service_model(service, "endpoint-rule-set-1")
+        except Exception:
+            continue
+    for name in ("endpoints", "partitions", "sdk-default-configuration", "_retry"):
+        try:
+            shared.load_data(name)
+        except Exception:
+            continue
+    shared.list_available_services("service-2")
+
+    def create_loader(search_path_string=None):
+        return shared if search_path_string is None else make(search_path_string)
+
+    botocore.loaders.create_loader = botocore.session.create_loader = create_loader
+    # Making clients once imports what making them imports, and fills the caches of parsed endpoint rules.
+    session = boto3.session.Session(aws_access_key_id="x", aws_secret_access_key="x", region_name="us-east-1")
+    for service in ("s3", "dynamodb"):
+        session.client(service)
+    session.resource("dynamodb")
+
+
+def receive(control):
+    message, ancillary, _, _ = control.recvmsg(MESSAGE_MAX, socket.CMSG_SPACE(DESCRIPTORS_MAX * 4))
+    descriptors = array.array("i")
+    for level, kind, data in ancillary:
+        if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+            descriptors.frombytes(data[: len(data) - len(data) % descriptors.itemsize])
+    return message, list(descriptors)
+
+
+def report_ended(control):
+    while True:
+        try:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return
+        if not pid:
+            return
+        code = -os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
+        control.send(json.dumps({"ended": pid, "status": code}).encode())
+
+
+def obey(control, enter, order, descriptors, own):
+    channel, output, inside = descriptors[0], descriptors[1], descriptors[2:]
+    try:
+        pid = os.fork() if order["plan"].get("plain") else enter.fork_into(order["plan"], inside)
+    except OSError as error:
+        control.send(json.dumps({"order": order["order"], "failed": str(error)}).encode())
+        pid = -1
+    if pid == 0:
+        become(control, channel, output, own, order["plan"])
+        return
+    for descriptor in descriptors:
+        os.close(descriptor)
+    if pid > 0:
+        control.send(json.dumps({"order": order["order"], "pid": pid}).encode())
+
+
+def become(control, channel, output, own, plan):
+    """In the child, inside the sandbox: nothing of the zygote's stays open, and the bootstrap takes over."""
+    signal.set_wakeup_fd(-1)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    if plan.get("plain"):
+        os.setsid()
+    control.close()
+    for descriptor in own:
+        os.close(descriptor)
+    null = os.open(os.devnull, os.O_RDWR)
+    os.dup2(null, 0)
+    os.dup2(output, 1)
+    os.dup2(output, 2)
+    for descriptor in (null, output):
+        if descriptor > 2:
+            os.close(descriptor)
+    forget_the_zygote()
+    try:
+        bootstrap.main(Channel(channel))
+    finally:
+        os._exit(1)
+
+
+def forget_the_zygote():
+    """Forks share what was random; from here on nobody may."""
+    import random
+
+    random.seed()
+    sys.path_importer_cache.clear()
+
+
+if __name__ == "__main__":
+    main()

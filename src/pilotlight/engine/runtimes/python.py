@@ -1,0 +1,242 @@
+"""Python functions: three roads to a running bootstrap, and what the function finds around it.
+
+*boto3 zygote*: forked from an interpreter that has boto3 and the usual services' models in memory. *Bare zygote*:
+forked from one that has only the standard library, for packages that bring a boto3 or urllib3 of their own, which must win.
+*Exec*: a fresh interpreter, where the environment holds what only a fresh one reads (`LD_PRELOAD`, `PYTHON…`, the exec
+wrapper), and while a zygote is still being warmed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+import socket
+from collections import OrderedDict
+from pathlib import Path
+from typing import Any, Literal
+
+from pilotlight.engine.contract import FunctionVersion
+from pilotlight.engine.instance import Instance, Process
+from pilotlight.engine.runtimes.interpreters import Interpreter, Interpreters
+from pilotlight.engine.runtimes.zygotes import LIBRARY_PATH, Kind, ZygoteGone, Zygotes
+from pilotlight.engine.sandbox.contract import ENDPOINT_PORT, Launch, Sandbox, SandboxSpec
+
+Road = Literal["boto3", "bare", "exec"]
+CHANNEL = 3
+ROADS_CACHED_MAX = 5000
+OUTPUT_CHUNK = 65536
+BOTO3_MINOR_MIN = 10
+"""What the boto3 of today asks of Python; older interpreters must bring their own."""
+OWN_WINS = ("boto3", "botocore", "s3transfer", "urllib3", "jmespath", "dateutil", "six")
+EXEC_VARIABLES = ("LD_PRELOAD", "LD_LIBRARY_PATH", "AWS_LAMBDA_EXEC_WRAPPER")
+
+
+class SpawnedProcess:
+    """A bootstrap that was started by exec."""
+
+    baseline_mb = 0
+
+    def __init__(self, sandbox: Sandbox, pid: int) -> None:
+        self._sandbox = sandbox
+        self._pid = pid
+
+    async def wait(self) -> int | None:
+        return await self._sandbox.wait_exit(self._pid)
+
+
+class PythonRuntime:
+    def __init__(
+        self,
+        *,
+        interpreters: Interpreters,
+        zygotes: Zygotes | None,
+        bootstrap: Path,
+        boto3: Path,
+        endpoint: str,
+        egress: bool,
+        road: Road | None = None,
+    ) -> None:
+        """`bootstrap` and `boto3` are directories that any function may read; `endpoint` is the cloud's own,
+        for functions without a sandbox; `road` forces one, for tests."""
+        self._interpreters = interpreters
+        self._zygotes = zygotes
+        self._bootstrap = bootstrap
+        self._boto3 = boto3
+        self._endpoint = endpoint
+        self._egress = egress
+        self._forced = road
+        self._roads: OrderedDict[str, Road] = OrderedDict()
+
+    # What a version needs.
+
+    def spec(self, version: FunctionVersion) -> SandboxSpec:
+        interpreter = self._interpreters.for_runtime(version.runtime)
+        return SandboxSpec(
+            code=version.code,
+            layers=version.layers,
+            readable=(Path(interpreter.prefix), self._bootstrap, self._boto3),
+            memory_mb=version.memory_mb,
+            ephemeral_mb=version.ephemeral_mb,
+            egress=self._egress,
+        )
+
+    def describe(self, version: FunctionVersion) -> tuple[str, str]:
+        interpreter = self._interpreters.for_runtime(version.runtime)
+        named = f"python:3.{interpreter.minor}.v{interpreter.version.split('.')[2]}"
+        return named, hashlib.sha256(named.encode()).hexdigest()
+
+    def road(self, version: FunctionVersion) -> Road:
+        if self._forced is not None:
+            return self._forced
+        road = self._roads.get(version.key)
+        if road is None:
+            road = self._roads[version.key] = self._choose(version)
+            while len(self._roads) > ROADS_CACHED_MAX:
+                self._roads.popitem(last=False)
+        return road
+
+    def _choose(self, version: FunctionVersion) -> Road:
+        if any(name in EXEC_VARIABLES or name.startswith("PYTHON") for name in version.environment):
+            return "exec"
+        interpreter = self._interpreters.for_runtime(version.runtime)
+        return "bare" if interpreter.minor < BOTO3_MINOR_MIN or brings_its_own(version) else "boto3"
+
+    def environment(self, version: FunctionVersion, sandbox: Sandbox) -> dict[str, str]:
+        """All of AWS's reserved variables, under the function's own. Credentials are added by the agent."""
+        task, _ = places(version, sandbox)
+        endpoint = f"http://127.0.0.1:{ENDPOINT_PORT}" if sandbox.isolated else self._endpoint
+        return {
+            "PATH": "/var/lang/bin:/usr/local/bin:/usr/bin/:/bin:/opt/bin",
+            "LD_LIBRARY_PATH": LIBRARY_PATH,
+            "PYTHONPATH": str(self._boto3),
+            "LANG": "en_US.UTF-8",
+            "TZ": ":UTC",
+            "AWS_ENDPOINT_URL": endpoint,
+            **version.environment,
+            "_HANDLER": version.handler,
+            "LAMBDA_TASK_ROOT": task,
+            "LAMBDA_RUNTIME_DIR": str(self._boto3),
+            "AWS_EXECUTION_ENV": f"AWS_Lambda_{version.runtime}",
+            "AWS_REGION": version.region,
+            "AWS_DEFAULT_REGION": version.region,
+            "AWS_LAMBDA_FUNCTION_NAME": version.name,
+            "AWS_LAMBDA_FUNCTION_VERSION": version.version,
+            "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(version.memory_mb),
+            "AWS_LAMBDA_LOG_GROUP_NAME": version.log_group,
+            "AWS_XRAY_CONTEXT_MISSING": "LOG_ERROR",
+            "AWS_XRAY_DAEMON_ADDRESS": "127.0.0.1:2000",
+            "_AWS_XRAY_DAEMON_ADDRESS": "127.0.0.1",
+            "_AWS_XRAY_DAEMON_PORT": "2000",
+            "AWS_LAMBDA_RUNTIME_API": "127.0.0.1:9001",
+        }
+
+    def start_frame(self, version: FunctionVersion, sandbox: Sandbox, environment: dict[str, str], stream: str) -> Any:
+        interpreter = self._interpreters.for_runtime(version.runtime)
+        task, opts = places(version, sandbox)
+        search = [part for opt in opts for part in _layer_paths(opt, interpreter)]
+        return {
+            "handler": version.handler,
+            "environment": environment,
+            "task_root": task,
+            "search_path": [*search, str(self._boto3)],
+            "log_group": version.log_group,
+            "log_stream": stream,
+            "log_format": version.log_format,
+            "application_log_level": version.application_log_level,
+            "function_name": version.name,
+            "function_version": version.version,
+            "memory_mb": version.memory_mb,
+        }
+
+    # Starting.
+
+    async def start(self, version: FunctionVersion, sandbox: Sandbox, instance: Instance) -> Process:
+        interpreter = self._interpreters.for_runtime(version.runtime)
+        ours, theirs = socket.socketpair()
+        reading, writing = os.pipe()
+        try:
+            loop = asyncio.get_running_loop()
+            ours.setblocking(False)
+            await loop.create_connection(lambda: instance.channel, sock=ours)
+            watch_output(reading, instance)
+            return await self._launch(version, interpreter, sandbox, theirs.fileno(), writing)
+        finally:
+            theirs.close()
+            os.close(writing)
+
+    async def _launch(
+        self, version: FunctionVersion, interpreter: Interpreter, sandbox: Sandbox, channel: int, output: int
+    ) -> Process:
+        road = self.road(version)
+        if road != "exec" and self._zygotes is not None:
+            kind = Kind(version.account, interpreter, boto3=road == "boto3")
+            zygote = self._zygotes.ready(kind) if self._forced is None else await self._zygotes.wait_ready(kind)
+            if zygote is not None:
+                try:
+                    process = await zygote.fork(sandbox.entry(), channel, output)
+                except ZygoteGone:
+                    pass  # exec works without it
+                else:
+                    adopt = getattr(sandbox, "adopt", None)
+                    if adopt is not None:
+                        adopt(process.pid)
+                    return process
+        return await self._exec(version, interpreter, sandbox, channel, output)
+
+    async def _exec(
+        self, version: FunctionVersion, interpreter: Interpreter, sandbox: Sandbox, channel: int, output: int
+    ) -> Process:
+        argv = [interpreter.executable, "-s", "-S", str(self._bootstrap / "bootstrap.py"), str(CHANNEL)]
+        wrapper = version.environment.get("AWS_LAMBDA_EXEC_WRAPPER")
+        if wrapper:
+            argv.insert(0, wrapper)
+        pid = await sandbox.spawn(
+            Launch(
+                argv=argv,
+                environment=self.environment(version, sandbox),
+                working_directory="/var/task" if sandbox.isolated else str(version.code),
+                descriptors={1: output, 2: output, CHANNEL: channel},
+            )
+        )
+        return SpawnedProcess(sandbox, pid)
+
+
+def brings_its_own(version: FunctionVersion) -> bool:
+    """Whether package or layers hold a library that a zygote would have loaded already."""
+    for folder in (version.code, *(layer / "python" for layer in version.layers)):
+        if any((folder / name).exists() or (folder / f"{name}.py").exists() for name in OWN_WINS):
+            return True
+        if any((site / name).exists() for site in folder.glob("lib/python3.*/site-packages") for name in OWN_WINS):
+            return True
+    return False
+
+
+def places(version: FunctionVersion, sandbox: Sandbox) -> tuple[str, list[str]]:
+    """Where the code is, and the layers, as the function sees them."""
+    if sandbox.isolated:
+        return "/var/task", ["/opt"] if version.layers else []
+    return str(version.code), [str(layer) for layer in reversed(version.layers)]
+
+
+def _layer_paths(opt: str, interpreter: Interpreter) -> list[str]:
+    return [f"{opt}/python/lib/python3.{interpreter.minor}/site-packages", f"{opt}/python"]
+
+
+def watch_output(descriptor: int, instance: Instance) -> None:
+    """Log what comes past the bootstrap, until every writer is gone."""
+    loop = asyncio.get_running_loop()
+    os.set_blocking(descriptor, False)
+
+    def readable() -> None:
+        try:
+            data = os.read(descriptor, OUTPUT_CHUNK)
+        except BlockingIOError:
+            return
+        if data:
+            instance.native_output(data)
+        else:
+            loop.remove_reader(descriptor)
+            os.close(descriptor)
+
+    loop.add_reader(descriptor, readable)
