@@ -61,7 +61,7 @@ class NamespaceFactory:
         self._making: dict[str, NamespaceSandbox] = {}
         self._pool: deque[NamespaceSandbox] = deque()
         self._waiters: list[asyncio.Future[NamespaceSandbox]] = []
-        self._closing = False
+        self._started = self._closing = False
         self._template: Path | None = None
         self._fast_cgroups = False
         self._why_no_disk_tmp = ""
@@ -85,12 +85,13 @@ class NamespaceFactory:
         await self._probe_tmp()
         self._egress.open()
         self._daemon.start()
-        self._begin()
         try:
-            self._pool.append(await self._from_pool())
+            first = await self._from_pool()
         except IsolationUnavailable:
             await self.close()
             raise
+        self._pool.append(first)
+        self._started = True
         self._refill()
 
     async def take(self, spec: SandboxSpec) -> NamespaceSandbox:
@@ -179,7 +180,8 @@ class NamespaceFactory:
 
     def _refill(self) -> None:
         """Begin as many as are missing, a few at a time; called again whenever one is ready."""
-        missing = self._pool_size + len(self._waiters) - len(self._pool) - len(self._making)
+        kept = self._pool_size if self._started else 0
+        missing = kept + len(self._waiters) - len(self._pool) - len(self._making)
         for _ in range(min(missing, MAKING_MAX - len(self._making))):
             if self._closing or not self._daemon.alive:
                 return
@@ -225,10 +227,8 @@ class NamespaceFactory:
             listener.close()
             return
         sandbox.listener = listener
-        for waiter in self._waiters:
-            if not waiter.done():
-                waiter.set_result(sandbox)
-                break
+        if self._waiters:
+            self._waiters.pop(0).set_result(sandbox)
         else:
             self._pool.append(sandbox)
         self._refill()
@@ -246,10 +246,8 @@ class NamespaceFactory:
             f"sandboxes cannot be made here: {reason}. They need Linux 5.12 and CAP_SYS_ADMIN; in a container, "
             "run it privileged. --isolation=none runs functions without isolation"
         )
-        for waiter in self._waiters:
-            if not waiter.done():
-                waiter.set_exception(error)
-                break
+        if self._waiters:
+            self._waiters.pop(0).set_exception(error)
         log.error("%s", error)
         if not self._closing:
             asyncio.get_running_loop().call_later(RETRY_SECONDS, self._refill)

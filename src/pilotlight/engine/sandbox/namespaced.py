@@ -22,8 +22,6 @@ LIMITS = {"nofile": 1024, "core": 0, "nproc": PROCESSES_MAX, "memlock": 65536, "
 class NamespaceSandbox:
     """Made ahead by the factory, furnished when it is taken. Fits `contract.Sandbox`."""
 
-    isolated = True
-
     isolated: bool = True
 
     def __init__(self, name: str, *, uid: int, cgroup: Cgroup, daemon: DaemonClient, seccomp: bytes) -> None:
