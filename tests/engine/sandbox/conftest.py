@@ -6,12 +6,12 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from tests.engine.sandbox.inside import spec_for
 
 from pilotlight.engine.sandbox.factory import NamespaceFactory
 from pilotlight.engine.sandbox.namespaced import NamespaceSandbox
 from pilotlight.ids import Ids
 from pilotlight.settings import Settings
+from tests.engine.sandbox.inside import spec_for
 
 needs_root = pytest.mark.skipif(
     sys.platform != "linux" or os.geteuid() != 0, reason="sandboxes of namespaces need Linux and root"

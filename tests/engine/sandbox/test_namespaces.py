@@ -11,8 +11,6 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.engine.sandbox.conftest import needs_root
-from tests.engine.sandbox.inside import PYTHON, command, run, spec_for
 
 from pilotlight.engine.contract import IsolationUnavailable
 from pilotlight.engine.sandbox import cgroup, enter
@@ -21,6 +19,8 @@ from pilotlight.engine.sandbox.contract import Launch
 from pilotlight.engine.sandbox.factory import NamespaceFactory
 from pilotlight.ids import Ids
 from pilotlight.settings import Settings
+from tests.engine.sandbox.conftest import needs_root
+from tests.engine.sandbox.inside import PYTHON, command, run, spec_for
 
 pytestmark = [pytest.mark.linux, pytest.mark.slow, needs_root]
 

@@ -168,9 +168,20 @@ class NamespaceFactory:
                 return await waiter
         except TimeoutError:
             raise IsolationUnavailable(f"no sandbox was ready in {READY_SECONDS:.0f} seconds") from None
+        except asyncio.CancelledError:
+            if waiter.done() and not waiter.cancelled() and not waiter.exception():
+                self._pool.append(waiter.result())
+            raise
         finally:
             if waiter in self._waiters:
                 self._waiters.remove(waiter)
+
+    def _next_waiter(self) -> asyncio.Future[NamespaceSandbox] | None:
+        while self._waiters:
+            waiter = self._waiters.pop(0)
+            if not waiter.done():
+                return waiter
+        return None
 
     def _refill_soon(self) -> None:
         """After the cold start that took one: making the next competes with it for the processors."""
@@ -227,8 +238,8 @@ class NamespaceFactory:
             listener.close()
             return
         sandbox.listener = listener
-        if self._waiters:
-            self._waiters.pop(0).set_result(sandbox)
+        if waiter := self._next_waiter():
+            waiter.set_result(sandbox)
         else:
             self._pool.append(sandbox)
         self._refill()
@@ -246,8 +257,8 @@ class NamespaceFactory:
             f"sandboxes cannot be made here: {reason}. They need Linux 5.12 and CAP_SYS_ADMIN; in a container, "
             "run it privileged. --isolation=none runs functions without isolation"
         )
-        if self._waiters:
-            self._waiters.pop(0).set_exception(error)
+        if waiter := self._next_waiter():
+            waiter.set_exception(error)
         log.error("%s", error)
         if not self._closing:
             asyncio.get_running_loop().call_later(RETRY_SECONDS, self._refill)

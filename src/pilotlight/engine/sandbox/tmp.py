@@ -29,6 +29,8 @@ _LOOP_MAJOR = 7
 _BLOCK_BYTES = 4096
 _INODE_EVERY_BYTES = 16384
 _INODE_BYTES = 256
+_KEPT_BACK_BYTES_MAX = 4096 * _BLOCK_BYTES
+"""ext4 keeps a fiftieth for itself, to never run out while it writes late, and no more than this."""
 _ATTEMPTS = 20
 _MEGABYTE = 1024 * 1024
 
@@ -42,7 +44,9 @@ def make_template(directory: Path, size_mb: int) -> Path:
     room = size_mb * _MEGABYTE
     inodes = room // _INODE_EVERY_BYTES
     with unfinished.open("wb") as file:
-        file.truncate((room + inodes * _INODE_BYTES + room // 128 + 4 * _MEGABYTE) // _BLOCK_BYTES * _BLOCK_BYTES)
+        kept_back = min(room // 50, _KEPT_BACK_BYTES_MAX)
+        size = room + kept_back + inodes * _INODE_BYTES + room // 256 + _MEGABYTE
+        file.truncate(size // _BLOCK_BYTES * _BLOCK_BYTES)
     command = [
         shutil.which("mkfs.ext4", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin") or "mkfs.ext4",
         *("-q", "-F", "-m", "0", "-b", str(_BLOCK_BYTES), "-I", str(_INODE_BYTES), "-N", str(inodes)),
