@@ -77,13 +77,14 @@ async def test_files_in_tmp_are_not_memory(factory, tmp_path):
 
 async def test_the_cloud_is_reached_at_loopback(sandbox):
     script = "import socket; s = socket.create_connection(('127.0.0.1', 4566)); s.sendall(b'hello'); print(s.recv(9))"
-    answer = asyncio.ensure_future(run(sandbox, script))
     loop = asyncio.get_running_loop()
-    connection, _ = await loop.sock_accept(sandbox.listener)
-    with connection:
-        assert await loop.sock_recv(connection, 9) == b"hello"
-        await loop.sock_sendall(connection, b"welcome")
-    assert (await answer).output == "b'welcome'\n"
+    async with asyncio.TaskGroup() as group:
+        answer = group.create_task(run(sandbox, script))
+        connection, _ = await loop.sock_accept(sandbox.listener)
+        with connection:
+            assert await loop.sock_recv(connection, 9) == b"hello"
+            await loop.sock_sendall(connection, b"welcome")
+    assert answer.result().output == "b'welcome'\n"
 
 
 async def test_a_program_has_only_the_descriptors_it_was_given(sandbox):

@@ -63,27 +63,27 @@ def fork_into(plan: dict[str, Any], fds: Sequence[int], keep: Iterable[int] | No
     sys.stdout.flush()
     sys.stderr.flush()
     own = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
+    in_pid_namespace = plan["namespaces"] & CLONE_NEWPID
+    pid = -1
     try:
-        in_pid_namespace = plan["namespaces"] & CLONE_NEWPID
         if in_pid_namespace:
             _setns(fds[plan["holder"]], CLONE_NEWPID)
-        try:
-            pid = os.fork()
-        except BaseException:
-            if in_pid_namespace:
-                _setns(own, CLONE_NEWPID)
-            raise
-        if pid:
-            if in_pid_namespace:
-                _setns(own, CLONE_NEWPID)
-            return pid
+        pid = os.fork()
     finally:
+        if pid != 0 and in_pid_namespace:
+            _setns(own, CLONE_NEWPID)
         os.close(own)
+    if pid:
+        return pid
+    inside = False
     try:
         enter_forked(plan, fds, keep)
-    except BaseException as error:
+        inside = True
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         os.write(2, f"could not enter the sandbox: {type(error).__name__}: {error}\n".encode())
-        os._exit(ENTRY_FAILED)
+    finally:
+        if not inside:
+            os._exit(ENTRY_FAILED)
     return 0
 
 

@@ -99,17 +99,16 @@ class NamespaceFactory:
             if not path.is_absolute():
                 raise ValueError(f"{path} is not absolute")
         sandbox = await self._from_pool()
-        try:
+        async with contextlib.AsyncExitStack() as undo:
+            undo.callback(self._refill_soon)
+            on_failure = await undo.enter_async_context(contextlib.AsyncExitStack())
+            on_failure.push_async_callback(sandbox.destroy)
             sandbox.cgroup.limit_memory(spec.memory_mb * _MEGABYTE)
-            await self._furnish(sandbox, spec)
-        except OrderFailed as error:
-            await sandbox.destroy()
-            raise IsolationUnavailable(f"a sandbox could not be furnished: {error}") from error
-        except BaseException:
-            await sandbox.destroy()
-            raise
-        finally:
-            self._refill_soon()
+            try:
+                await self._furnish(sandbox, spec)
+            except OrderFailed as error:
+                raise IsolationUnavailable(f"a sandbox could not be furnished: {error}") from error
+            on_failure.pop_all()
         return sandbox
 
     async def close(self) -> None:

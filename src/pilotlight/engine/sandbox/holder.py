@@ -62,7 +62,7 @@ def run(order: Order, platform: socket.socket, lifeline: int) -> None:
         platform.close()
         listener.close()
         _wait(lifeline)
-    except Exception as error:
+    except (OSError, ValueError) as error:
         with contextlib.suppress(OSError):
             channel.send(platform, {"failed": order.id, "reason": f"{type(error).__name__}: {error}"})
     finally:

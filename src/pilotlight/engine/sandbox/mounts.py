@@ -142,16 +142,15 @@ class Tree:
 def collect(directories: Sequence[tuple[str, str]], layers: Sequence[str]) -> list[Tree]:
     """Detached read-only copies of host directories, and of layers merged, to be placed in a sandbox."""
     trees: list[Tree] = []
-    try:
+    with contextlib.ExitStack() as undo:
+        undo.callback(close, trees)
         for source, target in directories:
             trees.append(Tree(linux.copy_tree(source), target))
-            linux.set_mount_attributes(trees[-1].descriptor, _READ_ONLY)
         if layers:
             trees.append(Tree(_merged(layers), "/opt"))
-            linux.set_mount_attributes(trees[-1].descriptor, _READ_ONLY)
-    except BaseException:
-        close(trees)
-        raise
+        for tree in trees:
+            linux.set_mount_attributes(tree.descriptor, _READ_ONLY)
+        undo.pop_all()
     return trees
 
 

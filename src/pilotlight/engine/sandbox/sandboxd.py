@@ -68,7 +68,7 @@ class Daemon:
             return False
         try:
             answer, sent = self._act(message, descriptors)
-        except Exception as error:
+        except (OSError, ValueError, LookupError, TypeError) as error:
             answer, sent = {"error": f"{type(error).__name__}: {error}"}, []
         finally:
             for descriptor in descriptors:
