@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from pilotlight.engine.contract import IsolationUnavailable
-from pilotlight.engine.sandbox import cgroup, enter
+from pilotlight.engine.sandbox import enter
 from pilotlight.engine.sandbox.choose import make_factory
 from pilotlight.engine.sandbox.contract import Launch
 from pilotlight.engine.sandbox.factory import NamespaceFactory
@@ -289,21 +289,7 @@ def test_an_unknown_isolation_is_refused(tmp_path):
         make_factory(Settings(isolation="docker"), tmp_path, Ids())
 
 
-def test_controllers_are_found_below_the_platforms_own_cgroup(tmp_path):
-    proc = tmp_path / "proc" / "self"
-    proc.mkdir(parents=True)
-    (proc / "cgroup").write_text("4:memory:/service\n1:cpu,cpuacct:/\n0::/\n")
-    (proc / "mountinfo").write_text(
-        "30 20 0:26 / /cg/memory rw - cgroup cgroup rw,memory\n"
-        "31 20 0:27 / /cg/cpu rw - cgroup cgroup rw,cpu,cpuacct\n"
-        "32 20 0:28 / /cg/unified rw - cgroup2 cgroup2 rw\n"
-    )
-    (tmp_path / "cg/memory/service").mkdir(parents=True)
-    (tmp_path / "cg/cpu").mkdir()
-    (tmp_path / "cg/unified").mkdir()
-    (tmp_path / "cg/unified/cgroup.controllers").write_text("pids hugetlb memory\n")
-    found = cgroup.find(tmp_path)
-    assert found.v1 == {"memory": tmp_path / "cg/memory/service", "cpu": tmp_path / "cg/cpu"}
-    assert found.v2_controllers == {"pids"}
-    assert found.kind == "hybrid"
-    assert found.limits() == ("memory", "cpu", "pids")
+async def test_without_root_start_is_refused_with_the_cure(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "geteuid", lambda: 65534)
+    with pytest.raises(IsolationUnavailable, match="--isolation=none"):
+        await NamespaceFactory(tmp_path, Settings(), Ids()).start()

@@ -22,6 +22,7 @@ PERIOD_US = 100_000
 PROCESSES_MAX = 1024
 _MEMORY, _CPU, _PIDS = "memory", "cpu", "pids"
 CONTROLLERS = (_MEMORY, _CPU, _PIDS)
+LEAF = "pilotlight-host"
 _V2_OPTIONS = (
     *("nsdelegate", "memory_recursiveprot", "memory_localevents", "pids_localevents"),
     "memory_hugetlb_accounting",
@@ -131,9 +132,28 @@ class Parent:
 
 
 def _hand_down(directory: Path, controllers: frozenset[str]) -> None:
-    wanted = controllers - set((directory / "cgroup.subtree_control").read_text().split())
-    if wanted:
-        (directory / "cgroup.subtree_control").write_text(" ".join(f"+{name}" for name in sorted(wanted)))
+    """Let children use the controllers. In v2 a cgroup with processes of its own may not, unless it is the
+    host's root: in a container its processes, which are ours, move one level down."""
+    control = directory / "cgroup.subtree_control"
+    wanted = controllers - set(control.read_text().split())
+    if not wanted:
+        return
+    order = " ".join(f"+{name}" for name in sorted(wanted))
+    try:
+        control.write_text(order)
+    except OSError as error:
+        if error.errno != errno.EBUSY:
+            raise
+        _move_down(directory)
+        control.write_text(order)
+
+
+def _move_down(directory: Path) -> None:
+    leaf = directory / LEAF
+    leaf.mkdir(exist_ok=True)
+    for pid in (directory / "cgroup.procs").read_text().split():
+        with contextlib.suppress(ProcessLookupError):
+            (leaf / "cgroup.procs").write_text(pid)
 
 
 class Cgroup:
