@@ -45,6 +45,11 @@ def test_a_host_without_cgroups_has_no_limits(tmp_path):
     assert (found.kind, found.limits()) == ("none", ())
 
 
+def test_hierarchies_are_remembered_for_a_successor():
+    known = cgroup.Hierarchies({"memory": Path("/cg/memory/here")}, Path("/cg/unified"))
+    assert cgroup.Hierarchies.from_text(known.to_text()) == known
+
+
 @pytest.fixture
 def v2(tmp_path: Path) -> cgroup.Cgroup:
     """A cgroup of files: what is written can be read."""

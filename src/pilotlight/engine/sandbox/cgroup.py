@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import json
 import os
 import signal
 from collections.abc import Sequence
@@ -36,6 +37,16 @@ class Hierarchies:
     v1: dict[str, Path]
     v2: Path | None
     v2_controllers: frozenset[str] = frozenset()
+
+    def to_text(self) -> str:
+        return json.dumps({"v1": {name: str(path) for name, path in self.v1.items()}, "v2": str(self.v2 or "")})
+
+    @classmethod
+    def from_text(cls, text: str) -> Hierarchies:
+        """Where a predecessor's cgroups are, as `to_text` wrote them."""
+        value = json.loads(text)
+        v1 = {name: Path(path) for name, path in value["v1"].items()}
+        return cls(v1, Path(value["v2"]) if value["v2"] else None)
 
     @property
     def kind(self) -> str:

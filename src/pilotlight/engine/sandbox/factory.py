@@ -53,6 +53,7 @@ class NamespaceFactory:
         self._first_uid = FIRST_UID + (mark % _UID_RANGES) * UIDS_EACH
         self._free_uids = deque(range(self._first_uid + 1, self._first_uid + UIDS_EACH))
         self._hierarchies = cgroup.Hierarchies({}, None)
+        self._record = self._directory / "cgroups.json"  # a successor may run in another cgroup, and look elsewhere
         self._parent = cgroup.Parent(self._hierarchies, self.name)
         self._filter = b""
         self._egress = Egress(mark, self._directory, wanted=settings.egress)
@@ -75,6 +76,7 @@ class NamespaceFactory:
         self._parent = cgroup.Parent(self._hierarchies, self.name)
         await self._clear()
         try:
+            self._record.write_text(self._hierarchies.to_text())
             self._parent.create()
         except OSError as error:
             raise IsolationUnavailable(
@@ -292,12 +294,10 @@ class NamespaceFactory:
 
     async def _clear(self) -> None:
         """Remove what a predecessor in this directory left: it may have been killed at any moment."""
-        for name in self._parent.children():
-            left = self._parent.child(name)
-            left.thaw()
-            left.kill()
-            await _remove(left)
-        self._parent.remove()
+        with contextlib.suppress(FileNotFoundError):
+            hierarchies = cgroup.Hierarchies.from_text(self._record.read_text())
+            await _clear_cgroups(cgroup.Parent(hierarchies, self.name))
+            self._record.unlink()
         self._egress.close()
         for image in (self._directory / "images").glob("*.tmp"):
             image.unlink()
@@ -315,6 +315,15 @@ class NamespaceFactory:
             self._failed(message["gone"], "its first process ended")
         elif "ended" in message:
             any(sandbox.ended(message["ended"], message["status"]) for sandbox in self._sandboxes.values())
+
+
+async def _clear_cgroups(parent: cgroup.Parent) -> None:
+    for name in parent.children():
+        left = parent.child(name)
+        left.thaw()
+        left.kill()
+        await _remove(left)
+    parent.remove()
 
 
 async def _remove(group: cgroup.Cgroup) -> None:
