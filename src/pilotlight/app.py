@@ -28,7 +28,9 @@ from pilotlight.delivery.contract import Target
 from pilotlight.delivery.dispatcher import Dispatcher
 from pilotlight.delivery.targets.lambda_async import LambdaAsync
 from pilotlight.delivery.targets.lambda_invoke import LambdaInvoke
+from pilotlight.deploy.executor import Deployer
 from pilotlight.deploy.layers import KlayersSource
+from pilotlight.deploy.resources.registry import resource_types
 from pilotlight.engine.agent import Agent
 from pilotlight.engine.contract import Credentials as SessionCredentials
 from pilotlight.engine.contract import FunctionVersion, InstanceIdentity, IsolationUnavailable
@@ -59,6 +61,7 @@ from pilotlight.services.awslambda.links import PackageLinks
 from pilotlight.services.awslambda.log_gate import LogGate
 from pilotlight.services.awslambda.surroundings import BadPackage, StoredPackage, Surroundings
 from pilotlight.services.awslambda.trust import RoleTrust
+from pilotlight.services.cloudformation import service as cloudformation
 from pilotlight.services.contract import Service
 from pilotlight.services.events import service as events
 from pilotlight.services.iam.principals import Principals
@@ -85,6 +88,7 @@ SCHEMAS = [
     "pilotlight.services.iam",
     "pilotlight.services.awslambda",
     "pilotlight.services.s3",
+    "pilotlight.services.cloudformation",
     "pilotlight.services.apigatewayv2",
     "pilotlight.services.events",
 ]
@@ -288,7 +292,7 @@ class Node:
         database, clock, ids = self.database, self.clock, self.ids
         self.blobs = LocalBlobs(self.directory.path / "blobs" / "s3", ids)
         stack.callback(self.blobs.close)
-        wake_delivery, wake_provisioning, wake_schedules = Hint(), Hint(), Hint()
+        wake_delivery, wake_provisioning, wake_schedules, wake_stacks = Hint(), Hint(), Hint(), Hint()
         packages = PackageShelf(Packages(self.directory.path / "packages", ids))
         secret = await database.write(node_values.get_or_put, node_values.LINK_SECRET, ids.secret(32).hex())
         self.links = PackageLinks(packages, clock, secret=bytes.fromhex(secret), base_url=lambda: self.endpoint)
@@ -313,6 +317,10 @@ class Node:
                 wake_provisioning=wake_provisioning,
             )
         )
+        types = resource_types()
+        deployer = Deployer(database, self.cloud, clock, ids, types)
+        wake_stacks.reconciler = Reconciler("stacks", deployer.work, clock)
+        self.reconcilers.append(wake_stacks.reconciler)
         self._background(wake_delivery, wake_provisioning, wake_schedules)
         return [
             iam_service(database=database, principals=principals, credentials=self.credentials, clock=clock, ids=ids),
@@ -322,6 +330,7 @@ class Node:
             s3.make_service(database, self.blobs, clock, ids, self.cloud, wake_delivery),
             apigatewayv2.make_service(database, clock, ids, self.settings.port),
             events.make_service(database, clock, wake_schedules),
+            cloudformation.make_service(database, self.cloud, clock, ids, known_types=types, wake=wake_stacks),
         ]
 
     def _background(self, wake_delivery: Hint, wake_provisioning: Hint, wake_schedules: Hint) -> None:

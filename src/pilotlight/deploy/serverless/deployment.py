@@ -88,7 +88,8 @@ class Deployment:
             artifact = self._service.folder / settings["artifact"]
             if not artifact.is_file():
                 raise package.PackageError(f"package.artifact {settings['artifact']} is not there; build it first")
-            return artifact.read_bytes()
+            content: bytes = artifact.read_bytes()
+            return content
         own = function.settings.get("package", {}).get("patterns", [])
         document = find_document(self._service.folder).name
         patterns = [f"!{document}", *self._service.package.get("patterns", []), *own]

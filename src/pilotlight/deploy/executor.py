@@ -1,0 +1,493 @@
+"""Carries out what CloudFormation accepted: stacks are made, changed, rolled back and deleted, whatever is killed.
+
+An operation is a row under a lease. Each step writes down what it is about to do, does it, and writes down what came of
+it; a step that was begun by a process that is gone is begun again, and told so, since what it finds may be its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from pilotlight.clock import Clock
+from pilotlight.deploy.resources.base import Context, Made, ResourceType
+from pilotlight.errors import AwsError
+from pilotlight.ids import Ids
+from pilotlight.services.cloudformation import intrinsics, store
+from pilotlight.services.cloudformation.intrinsics import Scope
+from pilotlight.services.cloudformation.requests import restore_caller
+from pilotlight.services.cloudformation.stacks import event_body, set_status
+from pilotlight.services.cloudformation.store import Operation, Stack, StackResource
+from pilotlight.services.cloudformation.template import Template, dependencies, parse
+from pilotlight.services.contract import Cloud
+from pilotlight.storage import Database, Transaction
+
+log = logging.getLogger(__name__)
+
+LEASE_MS = 3_600_000
+DONE = ("CREATE_COMPLETE", "UPDATE_COMPLETE")
+
+
+class StepFailed(Exception):
+    """A resource could not be made, changed or removed; the message is the reason that its event shows."""
+
+
+@dataclass(slots=True)
+class Work:
+    """One operation under way."""
+
+    stack: Stack
+    scope: Scope
+    rows: dict[str, StackResource]
+    """The newest generation of each resource."""
+    old: list[StackResource] = field(default_factory=list)
+    """Generations that were replaced: they go at the end."""
+    failed: list[str] = field(default_factory=list)
+
+
+class Deployer:
+    """`work` is a reconciler's."""
+
+    def __init__(
+        self, database: Database, cloud: Cloud, clock: Clock, ids: Ids, types: Mapping[str, ResourceType]
+    ) -> None:
+        self._database = database
+        self._cloud = cloud
+        self._clock = clock
+        self._ids = ids
+        self._types = types
+        self._recovered = False
+
+    async def work(self) -> int | None:
+        if not self._recovered:
+            await self._database.write(store.release_operations)
+            self._recovered = True
+        async with asyncio.TaskGroup() as group:
+            while (operation := await self._claim()) is not None:
+                group.create_task(self._carry_out(operation))
+        return None
+
+    async def _claim(self) -> Operation | None:
+        wall_ms = self._clock.wall_ms()
+        return await self._database.claim(
+            store.claim_operation, wall_ms=wall_ms, until_ms=wall_ms + LEASE_MS, token=self._ids.token(8)
+        )
+
+    async def _carry_out(self, operation: Operation) -> None:
+        stack = await self._database.read(store.stack_by_id, operation.stack)
+        if stack is None:
+            return
+        match operation.kind:
+            case "create":
+                await self._create(stack)
+            case "update":
+                await self._update(stack, operation)
+            case "rollback":
+                await self._roll_back_update(stack)
+            case "delete":
+                await self._delete(stack, operation)
+        await self._database.write(store.finish_operation, stack.id)
+
+    # Whole operations.
+
+    async def _create(self, stack: Stack) -> None:
+        work = await self._begin(stack, stack.body["template"], stack.body["parameters"])
+        if stack.status == "CREATE_IN_PROGRESS":
+            await self._converge(work)
+            if not work.failed:
+                await self._outputs(work, "CREATE_COMPLETE")
+        if not work.failed and work.stack.status == "CREATE_COMPLETE":
+            return
+        reason = f"The following resource(s) failed to create: [{', '.join(work.failed)}]. "
+        if stack.body["on_failure"] == "DO_NOTHING":
+            await self._status(work, "CREATE_FAILED", reason)
+            return
+        deleting = stack.body["on_failure"] == "DELETE"
+        progress, done = (
+            ("DELETE_IN_PROGRESS", "DELETE_COMPLETE") if deleting else ("ROLLBACK_IN_PROGRESS", "ROLLBACK_COMPLETE")
+        )
+        if stack.status == "CREATE_IN_PROGRESS":
+            await self._status(work, progress, reason + ("" if deleting else "Rollback requested by user."))
+        await self._remove_all(work, frozenset(), created_here=True)
+        failed = "DELETE_FAILED" if deleting else "ROLLBACK_FAILED"
+        await self._status(work, failed if work.failed else done)
+        if deleting and not work.failed:
+            await self._gone(work)
+
+    async def _update(self, stack: Stack, operation: Operation) -> None:
+        body = operation.body
+        if stack.status == "UPDATE_IN_PROGRESS":
+            if "before" not in stack.body:
+                kept = {
+                    key: stack.body[key] for key in ("template", "parameters", "shown_parameters", "tags", "outputs")
+                }
+                changes = {key: value for key, value in body.items() if key != "rollback"}
+                stack = stack.changed(**changes, before=kept, updated_ms=self._clock.now_ms())
+                await self._database.write(store.save_stack, stack)
+            work = await self._begin(stack, stack.body["template"], stack.body["parameters"])
+            await self._converge(work)
+            if work.failed:
+                reason = f"The following resource(s) failed to update: [{', '.join(work.failed)}]. "
+                if not body["rollback"]:
+                    await self._status(work, "UPDATE_FAILED", reason)
+                    return
+                await self._status(work, "UPDATE_ROLLBACK_IN_PROGRESS", reason)
+                stack = work.stack
+            else:
+                await self._outputs(work, "UPDATE_COMPLETE_CLEANUP_IN_PROGRESS")
+                stack = work.stack
+        if stack.status == "UPDATE_ROLLBACK_IN_PROGRESS":
+            await self._roll_back_update(stack)
+            return
+        work = await self._begin(stack, stack.body["template"], stack.body["parameters"])
+        await self._clean_up(work)
+        work.stack = _without_before(work.stack)
+        await self._status(work, "UPDATE_COMPLETE")
+
+    async def _roll_back_update(self, stack: Stack) -> None:
+        """Back to what was before: the same road with the old template."""
+        before = stack.body.get("before")
+        if before is not None:
+            stack = replace(stack, body={**stack.body, **before})
+        work = await self._begin(stack, stack.body["template"], stack.body["parameters"])
+        if stack.status != "UPDATE_ROLLBACK_COMPLETE_CLEANUP_IN_PROGRESS":
+            await self._converge(work)
+            if work.failed:
+                await self._status(
+                    work,
+                    "UPDATE_ROLLBACK_FAILED",
+                    f"The following resource(s) failed to update: [{', '.join(work.failed)}].",
+                )
+                return
+            await self._status(work, "UPDATE_ROLLBACK_COMPLETE_CLEANUP_IN_PROGRESS")
+        await self._clean_up(work)
+        work.stack = _without_before(work.stack)
+        await self._status(work, "UPDATE_ROLLBACK_COMPLETE")
+
+    async def _delete(self, stack: Stack, operation: Operation) -> None:
+        work = await self._begin(stack, stack.body["template"], stack.body["parameters"])
+        await self._remove_all(work, frozenset(operation.body["retain"]))
+        if work.failed:
+            reason = f"The following resource(s) failed to delete: [{', '.join(work.failed)}]. "
+            await self._status(work, "DELETE_FAILED", reason)
+            return
+        await self._gone(work)
+
+    async def _gone(self, work: Work) -> None:
+        identity, now_ms = self._ids.uuid(), self._clock.now_ms()
+        stack = replace(work.stack, live=0, body={**work.stack.body, "deleted_ms": now_ms})
+
+        def gone(tx: Transaction) -> None:
+            set_status(tx, stack, "DELETE_COMPLETE", now_ms, identity)
+            store.set_exports(tx, stack, {})
+            store.set_imports(tx, stack, set())
+            for one in store.change_sets(tx, stack.id):
+                store.delete_change_set(tx, one.id)
+
+        await self._database.write(gone)
+
+    # Parts of operations.
+
+    async def _begin(self, stack: Stack, text: str, parameters: Mapping[str, Any]) -> Work:
+        template = parse(text, self._types) if text else Template({"Resources": {}}, {})
+        rows: dict[str, StackResource] = {}
+        old: list[StackResource] = []
+        for row in await self._database.read(store.resources, stack.id):
+            if row.logical_id in rows:
+                old.append(rows[row.logical_id])
+            rows[row.logical_id] = row
+        exports = await self._database.read(store.exports, account=stack.account, region=stack.region)
+        scope = Scope(
+            template=template,
+            parameters=parameters,
+            account=stack.account,
+            region=stack.region,
+            stack_id=stack.id,
+            stack_name=stack.name,
+            exports={name: value for name, (_, value) in exports.items()},
+        )
+        work = Work(stack, scope, rows, old)
+
+        def made(name: str) -> intrinsics.Made | None:
+            row = work.rows.get(name)
+            return intrinsics.Made(row.physical_id, row.attributes) if row and row.status in DONE else None
+
+        scope.made = made
+        return work
+
+    async def _converge(self, work: Work) -> None:
+        """Make and change resources, each as soon as what it needs is there; stop beginning at the first failure."""
+        template = work.scope.template
+        wanted = {name for name in template.resources if work.scope.wanted(name)}
+        needs = {name: deps & wanted for name, deps in dependencies(template).items() if name in wanted}
+        done: set[str] = set()
+        running: dict[asyncio.Task[None], str] = {}
+        async with asyncio.TaskGroup() as group:
+            while len(done) + len(work.failed) < len(wanted):
+                ready = [n for n in needs if needs[n] <= done and n not in done and n not in running.values()]
+                if not work.failed:
+                    for name in ready:
+                        running[group.create_task(self._step(work, name))] = name
+                if not running:
+                    break
+                finished, _ = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+                for task in finished:
+                    name = running.pop(task)
+                    if name not in work.failed:
+                        done.add(name)
+
+    async def _step(self, work: Work, name: str) -> None:
+        """Bring one resource in line with the template; what fails is noted, not raised."""
+        resource = work.scope.template.resources[name]
+        try:
+            await self._bring_in_line(work, name)
+        except StepFailed as error:
+            work.failed.append(name)
+            log.info("stack %s: %s %s: %s", work.stack.name, resource.type, name, error)
+
+    async def _bring_in_line(self, work: Work, name: str) -> None:
+        resource, row = work.scope.template.resources[name], work.rows.get(name)
+        kind = self._types[resource.type]
+        try:
+            properties = work.scope.value(resource.properties)
+        except AwsError as error:
+            raise await self._failed(work, self._fresh(work, name, {}, 0), "CREATE_FAILED", error.message) from None
+        unknown = sorted(set(properties) - kind.properties)
+        if unknown:
+            reason = f"Encountered unsupported property {unknown[0]}"
+            raise await self._failed(work, row or self._fresh(work, name, properties, 0), "CREATE_FAILED", reason)
+        if row is None:
+            await self._make(work, self._fresh(work, name, properties, 0), again=False)
+        elif row.status in ("CREATE_IN_PROGRESS", "CREATE_FAILED"):
+            await self._make(work, replace(row, body={**row.body, "properties": properties}), again=True)
+        elif row.type != resource.type or self._replaced(kind, row.properties, properties):
+            work.old.append(row)
+            await self._make(work, self._fresh(work, name, properties, row.generation + 1), again=False)
+        elif row.properties != properties or row.status not in DONE:
+            await self._change(work, row, properties)
+
+    @staticmethod
+    def _replaced(kind: ResourceType, old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
+        return any(old.get(key) != new.get(key) for key in kind.replaced_by)
+
+    def _fresh(self, work: Work, name: str, properties: Mapping[str, Any], generation: int) -> StackResource:
+        resource = work.scope.template.resources[name]
+        body = {
+            "properties": dict(properties),
+            "policy": resource.deletion_policy,
+            "replace_policy": resource.replace_policy,
+            "needs": sorted(dependencies(work.scope.template)[name]),
+        }
+        return StackResource(work.stack.id, name, generation, resource.type, "", "", self._clock.now_ms(), body)
+
+    def _context(self, work: Work, row: StackResource, *, again: bool) -> Context:
+        return Context(
+            cloud=self._cloud,
+            caller=restore_caller(work.stack.body["caller"]),
+            stack_id=work.stack.id,
+            stack_name=work.stack.name,
+            logical_id=row.logical_id,
+            generation=row.generation,
+            again=again,
+            tags={tag["Key"]: tag["Value"] for tag in work.stack.body["tags"]},
+        )
+
+    async def _make(self, work: Work, row: StackResource, *, again: bool) -> None:
+        row = await self._record(work, row, "CREATE_IN_PROGRESS")
+        try:
+            made = await self._types[row.type].create(self._context(work, row, again=again), row.properties)
+        except AwsError as error:
+            raise await self._failed(work, row, "CREATE_FAILED", reason_of(row, error)) from None
+        except (KeyError, TypeError, ValueError, TimeoutError) as error:
+            raise await self._failed(work, row, "CREATE_FAILED", f"Properties validation failed: {error!r}") from None
+        await self._record(work, _with(row, made), "CREATE_COMPLETE")
+
+    async def _change(self, work: Work, row: StackResource, properties: Mapping[str, Any]) -> None:
+        kind, old = self._types[row.type], row.properties
+        begun = await self._record(
+            work, replace(row, body={**row.body, "changing": dict(properties)}), "UPDATE_IN_PROGRESS"
+        )
+        made = Made(row.physical_id, row.attributes)
+        try:
+            made = await kind.update(self._context(work, row, again=row.status not in DONE), made, old, properties)
+        except AwsError as error:
+            raise await self._failed(work, begun, "UPDATE_FAILED", reason_of(row, error)) from None
+        except (KeyError, TypeError, ValueError, TimeoutError) as error:
+            raise await self._failed(work, begun, "UPDATE_FAILED", f"Properties validation failed: {error!r}") from None
+        resource = work.scope.template.resources[row.logical_id]
+        body = {
+            **row.body,
+            "properties": dict(properties),
+            "policy": resource.deletion_policy,
+            "replace_policy": resource.replace_policy,
+            "needs": sorted(dependencies(work.scope.template)[row.logical_id]),
+        }
+        await self._record(work, _with(replace(row, body=body), made), "UPDATE_COMPLETE")
+
+    async def _clean_up(self, work: Work) -> None:
+        """Remove what was replaced, and what the template has no more."""
+        template = work.scope.template
+        gone = [row for name, row in work.rows.items() if name not in template.resources or not work.scope.wanted(name)]
+        for row in work.old:
+            if row.body.get("replace_policy") == "Retain":
+                await self._database.write(store.delete_resource, row)
+            else:
+                await self._remove(work, row)
+        await self._remove_in_order(work, gone, frozenset())
+
+    async def _remove_all(self, work: Work, retain: frozenset[str], *, created_here: bool = False) -> None:
+        work.failed.clear()
+        for row in work.old:
+            await self._remove(work, row)
+        await self._remove_in_order(work, list(work.rows.values()), retain, created_here=created_here)
+
+    async def _remove_in_order(
+        self, work: Work, rows: list[StackResource], retain: frozenset[str], *, created_here: bool = False
+    ) -> None:
+        """Each after all that need it."""
+        left = {row.logical_id: row for row in rows}
+        while left:
+            needed = {need for row in left.values() for need in row.body.get("needs", []) if need != row.logical_id}
+            free = [row for name, row in left.items() if name not in needed] or list(left.values())
+            for row in free:
+                del left[row.logical_id]
+                policy = row.body.get("policy", "Delete")
+                if row.logical_id in retain or (policy == "Retain" and not created_here):
+                    await self._skip(work, row)
+                else:
+                    await self._remove(work, row)
+            if work.failed:
+                blocked = {need for name in work.failed for need in work.rows[name].body.get("needs", [])}
+                for name in blocked & set(left):
+                    del left[name]
+
+    async def _skip(self, work: Work, row: StackResource) -> None:
+        await self._record(work, row, "DELETE_SKIPPED")
+        await self._database.write(store.delete_resource, row)
+        work.rows.pop(row.logical_id, None)
+
+    async def _remove(self, work: Work, row: StackResource) -> None:
+        begun = await self._record(work, row, "DELETE_IN_PROGRESS")
+        if row.physical_id:
+            try:
+                await self._types[row.type].delete(
+                    self._context(work, row, again=row.status == "DELETE_IN_PROGRESS"), row.physical_id, row.properties
+                )
+            except AwsError as error:
+                work.failed.append(row.logical_id)
+                await self._failed(work, begun, "DELETE_FAILED", reason_of(row, error))
+                return
+        await self._record(work, row, "DELETE_COMPLETE")
+        await self._database.write(store.delete_resource, row)
+        if work.rows.get(row.logical_id, row).generation == row.generation:
+            work.rows.pop(row.logical_id, None)
+
+    # Writing down.
+
+    async def _outputs(self, work: Work, status: str) -> None:
+        """The stack's outputs and exports, with the status that says that they hold."""
+        outputs, exported = [], {}
+        try:
+            for name, declared in work.scope.template.part("Outputs").items():
+                if "Condition" in declared and not work.scope.condition(declared["Condition"]):
+                    continue
+                value = str(work.scope.value(declared["Value"]))
+                output = {"OutputKey": name, "OutputValue": value}
+                if "Description" in declared:
+                    output["Description"] = str(declared["Description"])
+                if "Export" in declared:
+                    output["ExportName"] = str(work.scope.value(declared["Export"]["Name"]))
+                    exported[output["ExportName"]] = value
+                outputs.append(output)
+            await self._check_exports(work, exported)
+        except AwsError as error:
+            work.failed.append(work.stack.name)
+            work.stack = work.stack.changed(reason=error.message)
+            return
+        work.stack = work.stack.changed(outputs=outputs)
+        identity, now_ms, stack = self._ids.uuid(), self._clock.now_ms(), work.stack
+
+        def save(tx: Transaction) -> Stack:
+            store.set_exports(tx, stack, exported)
+            store.set_imports(tx, stack, work.scope.imported)
+            return set_status(tx, stack, status, now_ms, identity)
+
+        work.stack = await self._database.write(save)
+
+    async def _check_exports(self, work: Work, exported: Mapping[str, str]) -> None:
+        found = await self._database.read(store.exports, account=work.stack.account, region=work.stack.region)
+        for name in exported:
+            if name in found and found[name][0] != work.stack.id:
+                other = found[name][0].split("/")[1]
+                raise AwsError("ValidationError", f"Export with name {name} is already exported by stack {other}")
+
+    async def _status(self, work: Work, status: str, reason: str = "") -> None:
+        identity, now_ms = self._ids.uuid(), self._clock.now_ms()
+        work.stack = await self._database.write(set_status, work.stack, status, now_ms, identity, reason)
+
+    async def _record(self, work: Work, row: StackResource, status: str, reason: str = "") -> StackResource:
+        """A resource's new status, and the event that tells of it."""
+        identity, now_ms = self._ids.uuid(), self._clock.now_ms()
+        body = {key: value for key, value in row.body.items() if key != "reason"}
+        changed = replace(
+            row, status=status, changed_ms=now_ms, body={**body, **({"reason": reason} if reason else {})}
+        )
+
+        def save(tx: Transaction) -> None:
+            store.save_resource(tx, changed)
+            event = event_body(
+                work.stack,
+                identity=identity,
+                logical_id=row.logical_id,
+                physical_id=row.physical_id,
+                kind=row.type,
+                status=status,
+                now_ms=now_ms,
+                reason=reason,
+                properties=row.properties,
+            )
+            store.add_event(tx, work.stack.id, event)
+
+        await self._database.write(save)
+        if work.rows.get(row.logical_id, row).generation <= row.generation:
+            work.rows[row.logical_id] = changed
+        return changed
+
+    async def _failed(self, work: Work, row: StackResource, status: str, reason: str) -> StepFailed:
+        await self._record(work, row, status, reason)
+        return StepFailed(reason)
+
+
+def _with(row: StackResource, made: Made) -> StackResource:
+    return replace(row, physical_id=made.physical_id, body={**row.body, "attributes": dict(made.attributes)})
+
+
+def _without_before(stack: Stack) -> Stack:
+    return replace(stack, body={key: value for key, value in stack.body.items() if key != "before"})
+
+
+def reason_of(row: StackResource, error: AwsError) -> str:
+    """AWS: a resource's reason names the service, the status and the code behind it."""
+    service = row.type.split("::")[1]
+    return (
+        f'Resource handler returned message: "{error.message} (Service: {service}, Status Code: {error.status}, '
+        f'Request ID: none)" (HandlerErrorCode: {_handler_code(error)})'
+    )
+
+
+def _handler_code(error: AwsError) -> str:
+    if error.code in (
+        "EntityAlreadyExists",
+        "BucketAlreadyExists",
+        "BucketAlreadyOwnedByYou",
+        "ResourceConflictException",
+    ):
+        return "AlreadyExists"
+    if "NotFound" in error.code or error.code.startswith("NoSuch"):
+        return "NotFound"
+    if error.code.startswith("AccessDenied"):
+        return "AccessDenied"
+    return "InvalidRequest" if error.status < 500 else "GeneralServiceException"

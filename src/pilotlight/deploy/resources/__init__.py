@@ -1,0 +1,1 @@
+"""One file per AWS service: the resource types that a stack may hold."""

@@ -1,0 +1,108 @@
+"""What a resource type is to the executor: how it is made, changed and removed, by calls that anyone could make."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from pilotlight.errors import AwsError
+from pilotlight.identity.caller import Caller
+from pilotlight.services.contract import Cloud
+
+Properties = Mapping[str, Any]
+_ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    physical_id: str
+    """What `Ref` gives."""
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+    """What `Fn::GetAtt` gives."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Context:
+    """One resource of one stack, and the caller on whose behalf it is changed."""
+
+    cloud: Cloud
+    caller: Caller
+    stack_id: str
+    stack_name: str
+    logical_id: str
+    generation: int
+    again: bool
+    """The step was begun before, by a process that was killed: what is there already may be ours."""
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+    async def call(self, service: str, operation: str, **params: Any) -> dict[str, Any]:
+        return await self.cloud.call(service, operation, params, self.caller)
+
+    def name(self, *, maximum: int = 64, lower: bool = False, separator: str = "-") -> str:
+        """`stack-LogicalId-RANDOM12`, the same each time it is asked for."""
+        seed = f"{self.stack_id} {self.logical_id} {self.generation}"
+        digest = hashlib.sha256(seed.encode()).digest()
+        suffix = "".join(_ALPHABET[byte % len(_ALPHABET)] for byte in digest[:12])
+        room = maximum - len(suffix) - 2 * len(separator)
+        stack, logical = self.stack_name, self.logical_id
+        while len(stack) + len(logical) > room:
+            if len(logical) > room // 2:
+                logical = logical[: max(room // 2, room - len(stack))]
+            else:
+                stack = stack[: room - len(logical)]
+        name = separator.join((stack, logical, suffix))
+        return name.lower() if lower else name
+
+    def token(self, length: int) -> str:
+        """Lower-case letters and digits, the same each time."""
+        digest = hashlib.sha256(f"{self.stack_id} {self.logical_id} {self.generation} id".encode()).hexdigest()
+        return digest[:length]
+
+    def tag_list(self, given: Any = None) -> list[dict[str, str]]:
+        """The resource's own tags over the stack's, as `Key`/`Value` pairs."""
+        return [{"Key": key, "Value": value} for key, value in self.tag_map(given).items()]
+
+    def tag_map(self, given: Any = None) -> dict[str, str]:
+        own = {tag["Key"]: str(tag["Value"]) for tag in given} if isinstance(given, list) else dict(given or {})
+        return {**self.tags, **own}
+
+
+class ResourceType(Protocol):
+    """One AWS resource type. Methods raise AwsError for what the service refuses."""
+
+    type: str
+    properties: frozenset[str]
+    """What is supported; anything else is refused by name."""
+    replaced_by: frozenset[str]
+    """Properties whose change makes a new resource."""
+
+    async def create(self, at: Context, properties: Properties) -> Made: ...
+
+    async def update(self, at: Context, made: Made, old: Properties, new: Properties) -> Made: ...
+
+    async def delete(self, at: Context, physical_id: str, properties: Properties) -> None: ...
+
+
+async def ignore_missing(at: Context, service: str, operation: str, *codes: str, **params: Any) -> None:
+    """A deletion of what may be gone already."""
+    try:
+        await at.call(service, operation, **params)
+    except AwsError as error:
+        if error.code not in codes:
+            raise
+
+
+def pick(properties: Properties, *names: str) -> dict[str, Any]:
+    """The members that are there."""
+    return {name: properties[name] for name in names if name in properties}
+
+
+def number(value: Any) -> int:
+    """CloudFormation takes numbers as text, too."""
+    return int(value)
+
+
+def boolean(value: Any) -> bool:
+    return value if isinstance(value, bool) else str(value).lower() == "true"
