@@ -269,6 +269,21 @@ async def test_a_killed_predecessor_is_cleared_away(tmp_path):
     assert list((directory / "images").glob("*.tmp")) == []
 
 
+async def test_a_cgroup_that_was_half_removed_is_cleared_away(tmp_path):
+    first = NamespaceFactory(tmp_path, Settings(), Ids(), pool_size=1)
+    await first.start()
+    record = first._record.read_text()
+    await first.close()
+    for controller, directory in first._hierarchies.directories(f"{first.name}/half").items():
+        if controller != "v2":
+            directory.mkdir(parents=True)
+    first._record.write_text(record)
+    second = NamespaceFactory(tmp_path, Settings(), Ids(), pool_size=1)
+    await second.start()
+    assert "half" not in second._parent.children()
+    await second.close()
+
+
 async def test_when_sandboxd_is_killed_all_sandboxes_end(factory, sandbox):
     pid = await sandbox.spawn(Launch(argv=["/bin/sleep", "1000"], environment={}))
     os.kill(factory._daemon.pid, 9)

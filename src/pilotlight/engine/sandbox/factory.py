@@ -320,7 +320,8 @@ class NamespaceFactory:
 async def _clear_cgroups(parent: cgroup.Parent) -> None:
     for name in parent.children():
         left = parent.child(name)
-        left.thaw()
+        with contextlib.suppress(FileNotFoundError):  # killed while it was being made or removed
+            left.thaw()
         left.kill()
         await _remove(left)
     parent.remove()
