@@ -13,17 +13,18 @@ import signal
 import socket
 import ssl
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from dataclasses import asdict, replace
+from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import uvloop
 
 from pilotlight import __version__
-from pilotlight.background import Reconciler, travel
+from pilotlight.administration import Administration
+from pilotlight.background import Reconciler
 from pilotlight.clock import Clock, ClockState
+from pilotlight.cost.meter import Meter
 from pilotlight.delivery.contract import Target
 from pilotlight.delivery.dispatcher import Dispatcher
 from pilotlight.delivery.targets.lambda_async import LambdaAsync
@@ -32,24 +33,21 @@ from pilotlight.deploy.executor import Deployer
 from pilotlight.deploy.layers import KlayersSource
 from pilotlight.deploy.resources.registry import resource_types
 from pilotlight.engine.agent import Agent
-from pilotlight.engine.contract import Credentials as SessionCredentials
-from pilotlight.engine.contract import FunctionVersion, InstanceIdentity, IsolationUnavailable
-from pilotlight.engine.packages import PackageInvalid, Packages, PackageTooLarge
+from pilotlight.engine.contract import IsolationUnavailable
+from pilotlight.engine.packages import Packages
 from pilotlight.engine.runtimes.interpreters import Interpreters
 from pilotlight.engine.runtimes.python import PythonRuntime
 from pilotlight.engine.runtimes.registry import Runtimes
 from pilotlight.engine.runtimes.shared import install_bootstrap, install_boto3
 from pilotlight.engine.runtimes.zygotes import Zygotes
 from pilotlight.engine.sandbox.choose import make_factory
-from pilotlight.errors import AwsError
 from pilotlight.event_sources.schedule import Schedules
 from pilotlight.gateway.journey import Gateway
-from pilotlight.gateway.local import LocalPages, Pages
+from pilotlight.gateway.local import LocalPages
 from pilotlight.gateway.registry import Registry
 from pilotlight.gateway.server import Server
 from pilotlight.gateway.tls import server_context
 from pilotlight.identity.authorise import Policies
-from pilotlight.identity.caller import Caller
 from pilotlight.identity.credentials import Credentials
 from pilotlight.identity.signatures import Signatures
 from pilotlight.ids import Ids
@@ -59,7 +57,7 @@ from pilotlight.services.apigatewayv2 import service as apigatewayv2
 from pilotlight.services.apigatewayv2.data_plane import HttpApis
 from pilotlight.services.awslambda.links import PackageLinks
 from pilotlight.services.awslambda.log_gate import LogGate
-from pilotlight.services.awslambda.surroundings import BadPackage, StoredPackage, Surroundings
+from pilotlight.services.awslambda.surroundings import Surroundings
 from pilotlight.services.awslambda.trust import RoleTrust
 from pilotlight.services.cloudformation import service as cloudformation
 from pilotlight.services.contract import Service
@@ -74,8 +72,8 @@ from pilotlight.storage import node_values
 from pilotlight.storage.blobs import LocalBlobs
 from pilotlight.storage.directory import DataDirectory, DirectoryInUse
 from pilotlight.storage.migrations import SchemaMismatch, schema_files
-from pilotlight.storage.reset import forget_everything
 from pilotlight.storage.sqlite import SqliteDatabase
+from pilotlight.wiring import CloudLine, Endpoints, FunctionCredentials, Hint, MeteredInvoker, PackageShelf
 
 log = logging.getLogger("pilotlight")
 
@@ -92,8 +90,6 @@ SCHEMAS = [
     "pilotlight.services.apigatewayv2",
     "pilotlight.services.events",
 ]
-FUNCTION_SESSION_SECONDS = 7 * 86_400
-ADVANCE_SECONDS_MAX = 100 * 366 * 86_400
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 THREAD_SWITCH_SECONDS = 0.0005
 """The writer's thread runs Python, too: the event loop gets the interpreter back sooner than after 5 ms."""
@@ -101,92 +97,6 @@ THREAD_SWITCH_SECONDS = 0.0005
 
 class StartError(Exception):
     """The cloud cannot start; the message says why, and what to do."""
-
-
-class CloudLine:
-    """The cloud as services are handed it while the gateway is still being built."""
-
-    def __init__(self) -> None:
-        self.gateway: Gateway | None = None
-
-    async def call(self, service: str, operation: str, params: Mapping[str, Any], caller: Caller) -> dict[str, Any]:
-        assert self.gateway is not None
-        return await self.gateway.call(service, operation, params, caller)
-
-
-class Hint:
-    """A wake-up that can be handed out before the one who is woken exists."""
-
-    def __init__(self) -> None:
-        self.reconciler: Reconciler | None = None
-        self.wake: Callable[[], None] | None = None
-
-    def __call__(self) -> None:
-        if self.wake is not None:
-            self.wake()
-        if self.reconciler is not None:
-            self.reconciler.wake()
-
-
-class Endpoints:
-    """`engine.contract.EndpointServer` over the gateway's server."""
-
-    def __init__(self, server: Server) -> None:
-        self._server = server
-
-    async def serve(
-        self, listener: socket.socket, identity: Callable[[], InstanceIdentity | None]
-    ) -> Callable[[], Awaitable[None]]:
-        def key() -> str:
-            found = identity()
-            # Never empty: a request without an instance would be one from the outside.
-            return found.access_key_id if found is not None else "-"
-
-        return await self._server.serve_instance(listener, key)
-
-
-class FunctionCredentials:
-    """`engine.contract.CredentialSource`: a session of the function's role."""
-
-    def __init__(self, credentials: Credentials, principals: Principals) -> None:
-        self._credentials = credentials
-        self._principals = principals
-
-    async def __call__(self, version: FunctionVersion) -> SessionCredentials:
-        role = await self._principals.role(version.role_arn)
-        issued = self._credentials.issue(
-            account=version.account,
-            role_arn=version.role_arn,
-            session_name=version.name,
-            role_id=role.id if role is not None else "",
-            duration_seconds=FUNCTION_SESSION_SECONDS,
-        )
-        return SessionCredentials(
-            access_key_id=issued.access_key_id,
-            secret_access_key=issued.secret_access_key,
-            session_token=issued.session_token,
-            expires_ms=issued.expires_ms,
-        )
-
-
-class PackageShelf:
-    """Lambda's `PackageStore` over the engine's packages, in threads."""
-
-    def __init__(self, packages: Packages) -> None:
-        self._packages = packages
-
-    async def put(self, data: bytes) -> StoredPackage:
-        try:
-            kept = await asyncio.to_thread(self._packages.put, data)
-        except (PackageInvalid, PackageTooLarge) as error:
-            raise BadPackage(str(error)) from error
-        return StoredPackage(kept.key, kept.sha256, kept.zipped_bytes, kept.unzipped_bytes)
-
-    async def read(self, key: str) -> bytes:
-        return await asyncio.to_thread(self._packages.read, key)
-
-    async def directory(self, key: str) -> Path:
-        return await asyncio.to_thread(self._packages.directory, key)
 
 
 class Node:
@@ -204,11 +114,12 @@ class Node:
         self._databases: list[SqliteDatabase | PostgresDatabase] = []
         self.database = self._open_database()
         self.log_database = SqliteDatabase(
-            directory.path / "logs.db", schema_files(["pilotlight.observability"]), synchronous="NORMAL"
+            directory.path / "logs.db",
+            schema_files(["pilotlight.observability", "pilotlight.cost"]),
+            synchronous="NORMAL",
         )
         self._databases.append(self.log_database)
         self.cloud = CloudLine()
-        self._moving = asyncio.Lock()
 
     def _open_database(self) -> SqliteDatabase | PostgresDatabase:
         schema = schema_files(SCHEMAS)
@@ -237,6 +148,7 @@ class Node:
         await self.credentials.start()
         self.policies = Policies(principals=principals, clock=self.clock, settings=self.settings)
         self.logs = LogBuffer(self.log_database, self.clock, gate=LogGate(self.database, self.policies, self.clock))
+        self.meter = Meter(self.log_database, self.clock)
         self.server = Server(lambda request: self.gateway.handle(request), group, self._tls)
         self.agent = await self._engine(principals, group, stack)
         self.registry = Registry(await self._services(principals, stack))
@@ -246,7 +158,8 @@ class Node:
             policies=self.policies,
             ids=self.ids,
             settings=self.settings,
-            local=LocalPages(self._pages(), self.links.open),
+            observe=self._observe,
+            local=LocalPages(Administration(self).pages(), self.links.open),
         )
         self.cloud.gateway = self.gateway
         self.gateway.http_apis = HttpApis(self.database, self.cloud, self.clock, self.ids)
@@ -303,7 +216,7 @@ class Node:
                 clock=clock,
                 ids=ids,
                 packages=packages,
-                invoker=self.agent,
+                invoker=MeteredInvoker(self.agent, self.meter),
                 roles=RoleTrust(principals, self.policies, REGION),
                 links=self.links,
                 layer_source=KlayersSource(
@@ -356,6 +269,7 @@ class Node:
         self.server.listen(listener)
         group.create_task(self.logs.run())
         group.create_task(self.agent.run())
+        group.create_task(self.meter.run(self.agent.reserved))
         for reconciler in self.reconcilers:
             group.create_task(reconciler.run())
         group.create_task(collect_orphans(self.database, self.blobs))
@@ -366,80 +280,15 @@ class Node:
     def _tls(self) -> ssl.SSLContext:
         return server_context(self.directory.path / "tls", datetime.fromtimestamp(self.clock.wall_ms() / 1000, UTC))
 
+    def _observe(self, account: str, service: str, operation: str) -> None:
+        if service == "s3":
+            self.meter.s3_request(account, operation)
+        elif service == "execute-api":
+            self.meter.add(account, "http-api-requests", 1)
+
     def close_databases(self) -> None:
         for database in self._databases:
             database.close()
-
-    # The node's own pages.
-
-    def _pages(self) -> Pages:
-        return Pages(
-            health=self._health,
-            status=self._status,
-            clock=self._clock_page,
-            reset=self._reset,
-            init=self._init_page,
-            costs=self._costs,
-        )
-
-    async def _health(self, _: Mapping[str, Any]) -> dict[str, Any]:
-        services = dict.fromkeys(sorted(self.registry.entries), "running")
-        return {"status": "ready", "version": __version__, "services": services}
-
-    async def _status(self, _: Mapping[str, Any]) -> dict[str, Any]:
-        return {
-            "version": __version__,
-            "data": str(self.directory.path),
-            "services": sorted(self.registry.entries),
-            "isolation": self.factory.describe(),
-            "runtimes": await asyncio.to_thread(self.interpreters.found),
-            "instances": self.agent.describe(),
-            "warnings": self.warnings,
-        }
-
-    async def _costs(self, _: Mapping[str, Any]) -> dict[str, Any]:
-        return {"month": f"{self.clock.now():%Y-%m}", "lines": [], "dollars": 0.0}
-
-    async def _init_page(self, _: Mapping[str, Any]) -> dict[str, Any]:
-        """As LocalStack tells of its init scripts."""
-        completed = {"BOOT": True, "START": True, "READY": True, "SHUTDOWN": False}
-        return {"completed": completed, "scripts": self.ready_scripts}
-
-    async def _clock_page(self, body: Mapping[str, Any]) -> dict[str, Any]:
-        match body.get("action"):
-            case None:
-                pass
-            case "freeze":
-                self.clock.freeze()
-            case "resume":
-                self.clock.resume()
-            case "advance":
-                seconds = float(body["seconds"])
-                if not 0 <= seconds <= ADVANCE_SECONDS_MAX:
-                    raise AwsError("InvalidParameter", "seconds must be between 0 and a hundred years")
-                async with self._moving:
-                    await travel(self.clock, self.reconcilers, self.clock.now_ms() + int(seconds * 1000))
-            case other:
-                raise AwsError("InvalidParameter", f"{other!r} is no action: freeze, advance or resume")
-        if body.get("action"):
-            await self.database.write(node_values.put, node_values.CLOCK, json.dumps(asdict(self.clock.state)))
-        return {
-            "cloud_time": self.clock.now().isoformat(timespec="milliseconds"),
-            "cloud_ms": self.clock.now_ms(),
-            "frozen": self.clock.frozen,
-            "ahead_seconds": (self.clock.now_ms() - self.clock.wall_ms()) / 1000,
-        }
-
-    async def _reset(self, _: Mapping[str, Any]) -> dict[str, Any]:
-        async with self._moving:
-            await self.database.write(forget_everything)
-            await self.log_database.write(forget_everything)
-            self.lambda_parts.resolver.forget()
-            self.clock.reset()
-            await self.database.write(node_values.put, node_values.CLOCK, json.dumps(asdict(self.clock.state)))
-            for reconciler in self.reconcilers:
-                await reconciler.settle()
-        return {"status": "reset"}
 
     async def run_ready_scripts(self) -> None:
         """LocalStack's `ready.d`: shell and Python scripts, in the order of their names, once the cloud answers."""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pilotlight.cli.client import client, endpoint
+from pilotlight.clock import Clock
 
 if TYPE_CHECKING:
     from pilotlight.deploy.serverless.deployment import Clients, Deployment
@@ -27,7 +28,8 @@ if TYPE_CHECKING:
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON, and no progress.")
 def command(directory: Path, stage: str | None, region: str | None, parameters: tuple[str, ...], as_json: bool) -> None:
     """Deploy the service in DIRECTORY, and show its endpoints."""
-    started = time.monotonic()
+    clock = Clock()
+    started = clock.monotonic()
     deployment, service = prepare(directory, stage, region, parameters, quiet=as_json)
     with readable_errors():
         summary = deployment.deploy(endpoint())
@@ -40,7 +42,7 @@ def command(directory: Path, stage: str | None, region: str | None, parameters: 
         }
         click.echo(json.dumps(fields))
         return
-    click.echo(f"\n{service.name} is deployed to {summary.stack} in {time.monotonic() - started:.1f} s")
+    click.echo(f"\n{service.name} is deployed to {summary.stack} in {clock.monotonic() - started:.1f} s")
     if summary.endpoints:
         click.echo("\nendpoints")
         for route, url in summary.endpoints:
@@ -67,7 +69,7 @@ def prepare(
     deployment = Deployment(
         service,
         clients(service.region),
-        now_ms=time.time_ns() // 1_000_000,
+        now_ms=Clock().wall_ms(),
         progress=(lambda text: None) if quiet else click.echo,
         sleep=time.sleep,
     )

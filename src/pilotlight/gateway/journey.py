@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,7 +26,7 @@ from pilotlight.protocols.model import Operation
 from pilotlight.protocols.router import find_operation
 from pilotlight.protocols.validate import validate
 from pilotlight.services.apigatewayv2.data_plane import HttpApis
-from pilotlight.settings import Settings
+from pilotlight.settings import ACCOUNT, Settings
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +54,9 @@ class Gateway:
         ids: Ids,
         settings: Settings,
         local: LocalPages,
+        observe: Callable[[str, str, str], None] = lambda account, service, operation: None,
     ) -> None:
+        """`observe(account, service, operation)` hears of each request that was carried out."""
         self._registry = registry
         self._router = Router(registry, settings.hosts)
         self._strangers = Strangers(settings.origins)
@@ -62,6 +64,7 @@ class Gateway:
         self._policies = policies
         self._ids = ids
         self._local = local
+        self._observe = observe
         self._debug = settings.debug
         self.http_apis: HttpApis | None = None
         self._targets: dict[str, Target] = {}
@@ -72,6 +75,7 @@ class Gateway:
         request_id = self._ids.uuid()
         route = self._router.route(request)
         if route.kind == "execute-api" and self.http_apis is not None and route.host.known:
+            self._observe(ACCOUNT, "execute-api", "Invoke")
             return await self.http_apis.answer(request, route.api_id, route.path, route.domain)
         refusal = self._strangers.refusal(request, host_known=route.host.known)
         if route.kind == "local":
@@ -110,6 +114,7 @@ class Gateway:
                 checked.caller, way.entry.guard, operation.name, params, protocol=way.entry.model.protocol
             )
             result = await method(checked.caller, params)
+            self._observe(checked.caller.account, way.entry.name, operation.name)
             return operation.render(result or {}, request_id)
         except AwsError as error:  # an answer, though not the wished one
             if self._debug:

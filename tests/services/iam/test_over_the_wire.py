@@ -2,14 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-import socket
-import ssl
-import threading
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
-from pathlib import Path
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import boto3
@@ -17,80 +11,15 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from pilotlight.clock import Clock
-from pilotlight.gateway.journey import Gateway
-from pilotlight.gateway.local import LocalPages, Pages
-from pilotlight.gateway.registry import Registry
-from pilotlight.gateway.server import Server
-from pilotlight.identity.authorise import Policies
-from pilotlight.identity.credentials import Credentials
-from pilotlight.identity.signatures import Signatures
-from pilotlight.ids import Ids
-from pilotlight.services.iam.principals import Principals
-from pilotlight.services.iam.service import iam_service
-from pilotlight.services.sts.service import sts_service
-from pilotlight.settings import Settings
-from pilotlight.storage.migrations import schema_files
-from pilotlight.storage.sqlite import SqliteDatabase
+from pilotlight.testing.cloud import Cloud
 from tests.services.iam.conftest import LAMBDA_TRUST, document
 
-PACKAGES = ["pilotlight.storage", "pilotlight.identity", "pilotlight.services.iam"]
 Client = Callable[..., Any]
 
 
-async def no_page(_: Mapping[str, Any]) -> dict[str, Any]:
-    return {}
-
-
-async def serve(data: Path, listener: socket.socket, ready: threading.Event, stop: asyncio.Event) -> None:
-    database = SqliteDatabase(data / "core.db", schema_files(PACKAGES))
-    clock, ids, settings = Clock(), Ids(), Settings()
-    principals = Principals(database)
-    credentials = Credentials(database=database, clock=clock, ids=ids, settings=settings, keys=principals)
-    await credentials.start()
-    policies = Policies(principals=principals, clock=clock, settings=settings)
-    registry = Registry(
-        [
-            iam_service(database=database, principals=principals, credentials=credentials, clock=clock, ids=ids),
-            sts_service(credentials=credentials, policies=policies, roles=principals),
-        ]
-    )
-    pages = Pages(**dict.fromkeys(Pages.__dataclass_fields__, no_page))
-    gateway = Gateway(
-        registry=registry,
-        signatures=Signatures(credentials=credentials, clock=clock),
-        policies=policies,
-        ids=ids,
-        settings=settings,
-        local=LocalPages(pages),
-    )
-    with suppress(asyncio.CancelledError):
-        async with asyncio.TaskGroup() as group:
-            server = Server(gateway.handle, group, ssl.create_default_context)
-            server.listen(listener)
-            ready.set()
-            await stop.wait()
-            for connection in list(server._state.connections):
-                connection.transport.abort()
-            await asyncio.sleep(0)
-            await asyncio.sleep(0)
-            raise asyncio.CancelledError
-    database.close()
-
-
 @pytest.fixture
-def endpoint(tmp_path: Path) -> Iterator[str]:
-    listener = socket.create_server(("127.0.0.1", 0))
-    ready, loop, stop = threading.Event(), asyncio.new_event_loop(), asyncio.Event()
-    thread = threading.Thread(target=loop.run_until_complete, args=(serve(tmp_path, listener, ready, stop),))
-    thread.start()
-    try:
-        assert ready.wait(10)
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-    finally:
-        loop.call_soon_threadsafe(stop.set)
-        thread.join(10)
-        loop.close()
+def endpoint(cloud: Cloud) -> str:
+    return cloud.endpoint
 
 
 @pytest.fixture

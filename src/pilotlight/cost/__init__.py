@@ -1,0 +1,1 @@
+"""What use would cost on AWS: prices as data, a meter, a report."""
