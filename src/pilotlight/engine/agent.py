@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Coroutine, Sequence
 from typing import Any, Protocol
 
 from pilotlight.clock import Clock
@@ -24,18 +23,19 @@ from pilotlight.engine.contract import (
     Outcome,
     ProvisionStatus,
 )
-from pilotlight.engine.instance import InitFailed, Instance, Process
+from pilotlight.engine.instance import INIT_SECONDS_MAX, InitFailed, Instance, Process
 from pilotlight.engine.life_cycle import State
+from pilotlight.engine.provisioning import Provisioning
 from pilotlight.engine.sandbox.contract import Sandbox, SandboxFactory, SandboxSpec
 from pilotlight.ids import Ids
 
 log = logging.getLogger(__name__)
 
+TEND_SECONDS = 0.1
 FREEZE_SECONDS = 0.1
-REAP_SECONDS = 1.0
 WARM_INSTANCES_MAX = 2000
-PROVISION_AT_ONCE = 4
-PROVISION_ATTEMPTS = 3
+CREDENTIALS_SPARE_MS = 60_000
+"""An instance whose credentials would end sooner than this after its longest invocation is not used any more."""
 
 
 class Runtime(Protocol):
@@ -49,36 +49,33 @@ class Runtime(Protocol):
         """The runtime's version and its digest, for INIT_START."""
         ...
 
-    async def start(self, version: FunctionVersion, sandbox: Sandbox, instance: Instance) -> Process:
+    async def start(
+        self, version: FunctionVersion, sandbox: Sandbox, instance: Instance, environment: dict[str, str]
+    ) -> Process:
         """Start the bootstrap, with the instance's channel connected to it."""
         ...
 
     def start_frame(
         self, version: FunctionVersion, sandbox: Sandbox, environment: dict[str, str], stream: str
-    ) -> Any: ...
+    ) -> dict[str, Any]: ...
 
     def environment(self, version: FunctionVersion, sandbox: Sandbox) -> dict[str, str]: ...
 
 
-@dataclass(slots=True)
-class _Provisioned:
-    """What was asked for under a key, and how far it is."""
-
-    version: FunctionVersion
-    requested: int
-    instances: list[Instance] = field(default_factory=list)
-    failures: int = 0
-    reason: str = ""
+class Runtimes(Protocol):
+    def of(self, runtime: str) -> Runtime:
+        """Raises RuntimeUnavailable."""
+        ...
 
 
 class Agent:
-    """Implements `engine.contract.Invoker`. Its tasks belong to the group it is given."""
+    """Implements `engine.contract.Invoker`. Its tasks belong to the group it is given; `run` is one of them."""
 
     def __init__(
         self,
         *,
         factory: SandboxFactory,
-        runtimes: Any,
+        runtimes: Runtimes,
         logs: LogSink,
         credentials: CredentialSource,
         endpoints: EndpointServer,
@@ -86,6 +83,8 @@ class Agent:
         ids: Ids,
         idle_seconds: float,
         group: asyncio.TaskGroup,
+        init_seconds: float = INIT_SECONDS_MAX,
+        warm_instances_max: int = WARM_INSTANCES_MAX,
     ) -> None:
         self._factory = factory
         self._runtimes = runtimes
@@ -96,12 +95,14 @@ class Agent:
         self._ids = ids
         self._idle_seconds = idle_seconds
         self._group = group
+        self._init_seconds = init_seconds
+        self._warm_instances_max = warm_instances_max
         self._admission = Admission()
         self._idle: dict[str, list[Instance]] = {}
         self._all: set[Instance] = set()
-        self._retired: dict[str, frozenset[str]] = {}
-        self._provisioned: dict[str, _Provisioned] = {}
-        self._provision_lock = asyncio.Lock()
+        self._provisioning = Provisioning(
+            start=self._start_provisioned, end=self._end_later, later=self._later, clock=clock
+        )
         self._closed = False
 
     # Invoking.
@@ -114,86 +115,114 @@ class Agent:
         try:
             instance = self._take(version, invocation)
             if instance is None:
-                try:
-                    instance = await self._start(version, provisioned=False)
-                except _Failed as failed:
-                    self._end_later(failed.instance)
-                    return failed.instance.fail_first(invocation, failed.cause)
-            outcome = await instance.invoke(invocation)
-            self._give_back(instance)
-            return outcome
+                return await self._invoke_cold(version, invocation)
+            return await self._invoke_on(instance, invocation)
         finally:
             self._admission.leave(invocation.limits)
 
+    async def _invoke_cold(self, version: FunctionVersion, invocation: Invocation) -> Outcome:
+        stream = self._stream_name(version)
+        try:
+            instance = await self._start(version, stream)
+        except InitFailed:
+            pass
+        else:
+            return await self._invoke_on(instance, invocation)
+        # AWS: an init that failed is tried again within the first invocation, and then has the function's own time.
+        began = self._clock.monotonic()
+        seconds = float(version.timeout_seconds)
+        if invocation.deadline_ms is not None:
+            seconds = (invocation.deadline_ms - self._clock.wall_ms()) / 1000
+        try:
+            instance = await self._start(version, stream, again_for=seconds)
+        except InitFailed as failed:
+            return failed.instance.fail_first(invocation, failed, began)
+        return await self._invoke_on(instance, invocation, began=began)
+
+    async def _invoke_on(self, instance: Instance, invocation: Invocation, began: float | None = None) -> Outcome:
+        instance.begin(invocation, began)
+        try:
+            outcome = await instance.finish()
+        except asyncio.CancelledError:
+            # AWS: a function runs on when its caller hangs up.
+            self._later(self._finish_alone(instance))
+            raise
+        self._give_back(instance)
+        return outcome
+
+    async def _finish_alone(self, instance: Instance) -> None:
+        await instance.finish()
+        self._give_back(instance)
+
     def _take(self, version: FunctionVersion, invocation: Invocation) -> Instance | None:
         if invocation.provisioned_key:
-            provisioned = self._provisioned.get(invocation.provisioned_key)
-            for instance in reversed(provisioned.instances if provisioned else ()):
-                if instance.state in (State.IDLE, State.FROZEN) and instance.version.key == version.key:
-                    return instance
+            instance = self._provisioning.find_idle(invocation.provisioned_key, version)
+            if instance is not None:
+                return instance
         idle = self._idle.get(version.key)
         while idle:
             instance = idle.pop()
-            if instance.state in (State.IDLE, State.FROZEN):
+            if instance.usable:
                 return instance
+            self._end_later(instance)
         return None
 
     def _give_back(self, instance: Instance) -> None:
-        kept = self._retired.get(instance.version.arn)
-        gone = kept is not None and instance.version.key not in kept
-        if instance.state is State.DEAD or gone or self._closed:
-            self._end_later(instance)
-            return
         if instance.provisioned:
-            return
-        self._idle.setdefault(instance.version.key, []).append(instance)
+            return  # `Provisioning.tend` replaces a dead one
+        if instance.state is State.DEAD or instance.retired or self._closed:
+            self._end_later(instance)
+        else:
+            self._idle.setdefault(instance.version.key, []).append(instance)
 
     # Starting and ending.
 
-    async def _start(self, version: FunctionVersion, *, provisioned: bool) -> Instance:
-        """A new instance, initialised. Raises _Failed where the function's own init fails."""
-        started_at = self._clock.monotonic()
-        runtime: Runtime = self._runtimes.of(version.runtime)
+    async def _start_provisioned(self, version: FunctionVersion) -> Instance:
+        return await self._start(version, self._stream_name(version), provisioned=True)
+
+    async def _start(
+        self, version: FunctionVersion, stream: str, *, provisioned: bool = False, again_for: float | None = None
+    ) -> Instance:
+        """A new instance, initialised. Raises InitFailed where the function's own code does not start."""
+        runtime = self._runtimes.of(version.runtime)
+        spec = runtime.spec(version)
         credentials = await self._credentials(version)
-        sandbox = await self._factory.take(runtime.spec(version))
+        sandbox = await self._factory.take(spec)
         instance = Instance(
-            version,
-            sandbox,
-            stream=self._stream_name(version),
-            clock=self._clock,
-            logs=self._logs,
-            provisioned=provisioned,
+            version, sandbox, stream=stream, clock=self._clock, logs=self._logs, provisioned=provisioned
         )
+        instance.usable_until_ms = credentials.expires_ms - version.timeout_seconds * 1000 - CREDENTIALS_SPARE_MS
         self._all.add(instance)
         try:
             if sandbox.listener is not None:
-                identity = InstanceIdentity(
-                    instance=sandbox.id,
-                    account=version.account,
-                    region=version.region,
-                    function_arn=version.arn,
-                    access_key_id=credentials.access_key_id,
-                )
-                instance.close_endpoint = await self._endpoints.serve(sandbox.listener, lambda: identity)
-            environment = runtime.environment(version, sandbox)
-            environment |= {
+                await self._serve_endpoint(instance, credentials.access_key_id)
+            environment = runtime.environment(version, sandbox) | {
                 "AWS_ACCESS_KEY_ID": credentials.access_key_id,
                 "AWS_SECRET_ACCESS_KEY": credentials.secret_access_key,
                 "AWS_SESSION_TOKEN": credentials.session_token,
-                "AWS_LAMBDA_LOG_STREAM_NAME": instance.stream,
+                "AWS_LAMBDA_LOG_STREAM_NAME": stream,
                 "AWS_LAMBDA_INITIALIZATION_TYPE": "provisioned-concurrency" if provisioned else "on-demand",
             }
-            instance.initialising(*runtime.describe(version))
-            instance.process = await runtime.start(version, sandbox, instance)
-            frame = runtime.start_frame(version, sandbox, environment, instance.stream)
-            await instance.initialise(frame, started_at)
-        except InitFailed as failed:
-            raise _Failed(instance, failed) from None
+            instance.initialising(*runtime.describe(version), again=again_for is not None)
+            instance.process = await runtime.start(version, sandbox, instance, environment)
+            frame = runtime.start_frame(version, sandbox, environment, stream)
+            await instance.initialise(frame, self._init_seconds if again_for is None else again_for)
         except BaseException:
             self._end_later(instance)
             raise
-        self._retired.pop(version.arn, None)
         return instance
+
+    async def _serve_endpoint(self, instance: Instance, access_key_id: str) -> None:
+        version, listener = instance.version, instance.sandbox.listener
+        assert listener is not None
+        identity = InstanceIdentity(
+            instance=instance.sandbox.id,
+            account=version.account,
+            region=version.region,
+            function_arn=version.arn,
+            access_key_id=access_key_id,
+        )
+        instance.close_endpoint = await self._endpoints.serve(listener, lambda: identity)
 
     def _stream_name(self, version: FunctionVersion) -> str:
         """As Lambda's: the day, the version, and an id. Wall time, as all log times are."""
@@ -202,51 +231,71 @@ class Agent:
 
     def _end_later(self, instance: Instance) -> None:
         self._all.discard(instance)
-        self._group.create_task(instance.end())
+        self._later(instance.end())
+
+    def _later(self, work: Coroutine[Any, Any, None]) -> None:
+        watched = _watched(work)
+        try:
+            self._group.create_task(watched)
+        except RuntimeError:  # the group has ended, and with it the node: the factory removes what is left
+            watched.close()
+            work.close()
 
     async def run(self) -> None:
         """Freeze and reap, until cancelled."""
         while True:
-            await asyncio.sleep(FREEZE_SECONDS)
-            self._freeze_and_reap()
+            await asyncio.sleep(TEND_SECONDS)
+            self.tend()
 
-    def _freeze_and_reap(self) -> None:
+    def tend(self) -> None:
+        """Freeze what is idle, end what has been so for long or is too much, replace what died."""
         now = self._clock.monotonic()
+        self._provisioning.tend()
+        for instance in self._provisioning.instances():
+            self._freeze(instance, now)
         for key, idle in list(self._idle.items()):
             keep = []
             for instance in idle:
-                age = now - instance.idle_since
-                if age >= self._idle_seconds or instance.state is State.DEAD:
+                if not instance.usable or now - instance.idle_since >= self._idle_seconds:
                     self._end_later(instance)
-                    continue
-                if age >= FREEZE_SECONDS:
-                    instance.freeze()
-                keep.append(instance)
+                else:
+                    self._freeze(instance, now)
+                    keep.append(instance)
             if keep:
                 self._idle[key] = keep
             else:
                 del self._idle[key]
-        for provisioned in self._provisioned.values():
-            for instance in provisioned.instances:
-                if instance.state is State.IDLE and now - instance.idle_since >= FREEZE_SECONDS:
-                    instance.freeze()
-            dead = [one for one in provisioned.instances if one.state is State.DEAD]
-            if dead:
-                provisioned.instances = [one for one in provisioned.instances if one not in dead]
-                self._group.create_task(self._fill(provisioned))
+        self._end_surplus()
+
+    def _freeze(self, instance: Instance, now: float) -> None:
+        if instance.state is State.IDLE and now - instance.idle_since >= FREEZE_SECONDS:
+            try:
+                instance.freeze()
+            except OSError as error:  # it is going away: the next round finds it dead
+                log.debug("an instance of %s cannot be frozen: %s", instance.version.arn, error)
+
+    def _end_surplus(self) -> None:
+        surplus = sum(map(len, self._idle.values())) - self._warm_instances_max
+        if surplus <= 0:
+            return
+        oldest = sorted((one for idle in self._idle.values() for one in idle), key=lambda one: one.idle_since)
+        for instance in oldest[:surplus]:
+            self._idle[instance.version.key].remove(instance)
+            self._end_later(instance)
 
     async def retire(self, arn: str, keep_keys: Sequence[str] = ()) -> None:
-        kept = frozenset(keep_keys)
-        self._retired[arn] = kept
+        for instance in self._all:
+            if instance.version.arn == arn and instance.version.key not in keep_keys:
+                instance.retired = True
         for key, idle in list(self._idle.items()):
-            gone = [one for one in idle if one.version.arn == arn and key not in kept]
+            gone = [one for one in idle if one.retired]
             if gone:
-                self._idle[key] = [one for one in idle if one not in gone]
+                self._idle[key] = [one for one in idle if not one.retired]
                 for instance in gone:
                     self._end_later(instance)
 
     async def close(self) -> None:
-        """End every instance; nothing is started any more."""
+        """End every instance; nothing is kept any more."""
         self._closed = True
         instances, self._all = list(self._all), set()
         await asyncio.gather(*(instance.end() for instance in instances), return_exceptions=True)
@@ -254,73 +303,14 @@ class Agent:
     # Provisioned concurrency.
 
     async def provision(self, key: str, version: FunctionVersion, count: int) -> None:
-        old = self._provisioned.get(key)
-        if old is not None and (count == 0 or old.version.key != version.key):
-            del self._provisioned[key]
-            for instance in old.instances:
-                if instance.state is not State.BUSY:
-                    self._end_later(instance)
-                else:
-                    instance.provisioned = False  # it ends its days as any other
-            old = None
-        if count == 0:
-            return
-        if old is None:
-            old = self._provisioned[key] = _Provisioned(version, count)
-        old.requested, old.failures, old.reason = count, 0, ""
-        while len(old.instances) > count:
-            self._end_later(old.instances.pop())
-        self._group.create_task(self._fill(old))
-
-    async def _fill(self, provisioned: _Provisioned) -> None:
-        async with self._provision_lock:
-            while (
-                len(provisioned.instances) < provisioned.requested
-                and provisioned in self._provisioned.values()
-                and provisioned.failures < PROVISION_ATTEMPTS
-                and not self._closed
-            ):
-                missing = min(PROVISION_AT_ONCE, provisioned.requested - len(provisioned.instances))
-                started = await asyncio.gather(
-                    *(self._start(provisioned.version, provisioned=True) for _ in range(missing)),
-                    return_exceptions=True,
-                )
-                for result in started:
-                    self._provisioned_started(provisioned, result)
-
-    def _provisioned_started(self, provisioned: _Provisioned, result: Instance | BaseException) -> None:
-        if isinstance(result, Instance):
-            result.idle_since = self._clock.monotonic()
-            if provisioned in self._provisioned.values():
-                provisioned.instances.append(result)
-            else:
-                self._end_later(result)
-            return
-        provisioned.failures += 1
-        provisioned.reason = str(result)
-        if isinstance(result, _Failed):
-            provisioned.reason = result.cause.failure.error_type
-            self._end_later(result.instance)
-        else:
-            log.warning("provisioned concurrency of %s: %s", provisioned.version.arn, result)
+        self._provisioning.ask(key, version, count)
 
     def provision_status(self, key: str) -> ProvisionStatus:
-        provisioned = self._provisioned.get(key)
-        if provisioned is None:
-            return ProvisionStatus(requested=0, available=0, allocated=0, status="IN_PROGRESS")
-        have = len(provisioned.instances)
-        free = sum(1 for one in provisioned.instances if one.state is not State.BUSY)
-        if have >= provisioned.requested:
-            status = "READY"
-        else:
-            status = "FAILED" if provisioned.failures >= PROVISION_ATTEMPTS else "IN_PROGRESS"
-        return ProvisionStatus(
-            requested=provisioned.requested,
-            available=free,
-            allocated=have,
-            status=status,  # type: ignore[arg-type]
-            reason=provisioned.reason,
-        )
+        return self._provisioning.status(key)
+
+    def reserved(self) -> list[tuple[str, str, float]]:
+        """Provisioned instances as they stand: account, architecture and GB of each key."""
+        return self._provisioning.reserved()
 
     def describe(self) -> dict[str, int]:
         """How many instances are in which state, for `pilotlight status`."""
@@ -331,10 +321,9 @@ class Agent:
         return counts
 
 
-class _Failed(Exception):
-    """An instance whose init failed, and why."""
-
-    def __init__(self, instance: Instance, cause: InitFailed) -> None:
-        super().__init__(str(cause))
-        self.instance = instance
-        self.cause = cause
+async def _watched(work: Coroutine[Any, Any, None]) -> None:
+    """What nobody waits for must not take the node down with it."""
+    try:
+        await work
+    except (OSError, RuntimeError, LookupError):
+        log.exception("work of the engine failed")

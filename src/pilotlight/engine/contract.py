@@ -66,7 +66,7 @@ class Limits:
     """Concurrency at this moment, as Lambda's service computes it."""
 
     group: str
-    """Invocations of one group are counted together: a function's ARN where concurrency is reserved, else the account and region."""
+    """Its invocations are counted together: a function's ARN where concurrency is reserved, else account and region."""
     concurrent: int
     reason: Literal["ReservedFunctionConcurrentInvocationLimitExceeded", "ConcurrentInvocationLimitExceeded"]
 

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import json
 import math
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -31,12 +31,20 @@ VCPU_MB = 1769
 
 
 class InitFailed(Exception):
-    """The version cannot be initialised; `outcome` is what an invocation gets to see."""
+    """The version cannot be initialised."""
 
-    def __init__(self, failure: Failure, payload: bytes) -> None:
-        super().__init__(failure.message)
-        self.failure = failure
+    def __init__(
+        self, instance: Instance, status: str, error_type: str, *, payload: bytes = b"", how: str = ""
+    ) -> None:
+        super().__init__(error_type)
+        self.instance = instance
+        self.status = status
+        """`error`, or `timeout`."""
+        self.error_type = error_type
         self.payload = payload
+        """What the bootstrap said of it, if it could."""
+        self.how = how
+        """How the process ended, if it did."""
 
 
 class Process(Protocol):
@@ -55,12 +63,21 @@ class _Under:
     """The invocation under way."""
 
     request_id: str
-    answer: asyncio.Future[tuple[int, bytes, int]]
+    began: float
+    seconds: float
+    """From `began` to its deadline."""
     tail: bytearray = field(default_factory=bytearray)
+    answer: tuple[int, bytes, int] | None = None
+    lost: bool = False
+    woken: asyncio.Future[None] | None = None
+
+    def wake(self) -> None:
+        if self.woken is not None and not self.woken.done():
+            self.woken.set_result(None)
 
 
 class Instance:
-    """Built by `Agent`; `initialise` before the first `invoke`."""
+    """Built by `Agent`. First `initialising` and `initialise`, then `begin` and `finish` for each invocation."""
 
     def __init__(
         self, version: FunctionVersion, sandbox: Sandbox, *, stream: str, clock: Clock, logs: LogSink, provisioned: bool
@@ -69,18 +86,25 @@ class Instance:
         self.sandbox = sandbox
         self.stream = stream
         self.provisioned = provisioned
+        self.retired = False
+        """Ends after the invocation that is under way."""
         self.state = State.STARTING
         self.idle_since = 0.0
+        self.usable_until_ms = 0
+        """Wall time: when its credentials are about to end."""
         self.close_endpoint: Callable[[], Awaitable[None]] | None = None
         self.process: Process | None = None
+        self.channel = Channel(self._on_frame, self._on_lost)
         self._clock = clock
         self._logs = logs
         self._system = SystemLog(version)
-        self._channel = Channel(self._on_frame, self._on_lost)
         self._ready: asyncio.Future[tuple[int, bytes]] | None = None
         self._under: _Under | None = None
+        self._init_began = 0.0
+        self._again = False
         self._init_ms: float | None = None
         self._limited = False
+        self._ended = False
         self._native = b""
 
     # Life.
@@ -89,59 +113,67 @@ class Instance:
         self.state = after(self.state, event)
 
     @property
-    def channel(self) -> Channel:
-        return self._channel
+    def usable(self) -> bool:
+        """Whether it can take an invocation now."""
+        return self.state in (State.IDLE, State.FROZEN) and self._clock.wall_ms() < self.usable_until_ms
 
-    def initialising(self, runtime: str, digest: str) -> None:
-        """Before the bootstrap is started: what it says first must find us listening."""
+    def initialising(self, runtime: str, digest: str, *, again: bool) -> None:
+        """Before the bootstrap is started: what it says first must find us listening. `again`: within an invocation."""
         self._ready = asyncio.get_running_loop().create_future()
+        self._init_began = self._clock.monotonic()
+        self._again = again
         kind = "provisioned-concurrency" if self.provisioned else "on-demand"
-        self._log(self._system.init_start(self._clock.wall_ms(), runtime, digest, kind))
+        if not again:
+            self._log(self._system.init_start(self._clock.wall_ms(), runtime, digest, kind))
 
-    async def initialise(self, start: Mapping[str, Any], started_at: float) -> None:
+    async def initialise(self, start: Mapping[str, Any], seconds_max: float) -> None:
         """Hand over the start, and wait until the handler is loaded. Raises InitFailed."""
         assert self._ready is not None
-        self._channel.send(frames.START, json.dumps(start).encode())
+        self.channel.send(frames.START, json.dumps(start).encode())
         try:
-            async with asyncio.timeout(INIT_SECONDS_MAX):
+            async with asyncio.timeout(seconds_max):
                 kind, body = await self._ready
         except TimeoutError:
-            raise self._init_failed("timeout", failures.timed_out("", int(INIT_SECONDS_MAX)), started_at) from None
+            raise self._init_failed(InitFailed(self, "timeout", "")) from None
         except ConnectionError:
-            failure = failures.exited("", await self._exit_code(), out_of_memory=self.sandbox.out_of_memory())
-            raise self._init_failed("error", failure, started_at) from None
-        self._init_ms = (self._clock.monotonic() - started_at) * 1000
+            code, memory = await self._exit_code(), self.sandbox.out_of_memory()
+            failure = failures.exited("", code, out_of_memory=memory)
+            how = failures.how_it_ended(code)
+            raise self._init_failed(InitFailed(self, "error", failure.error_type, how=how)) from None
         if kind == frames.INIT_FAILED:
-            error_type = _error_type(body)
-            raise self._init_failed("error", Failure(error_type, ""), started_at, body)
+            raise self._init_failed(InitFailed(self, "error", _error_type(body), payload=body))
+        if not self._again:
+            self._init_ms = (self._clock.monotonic() - self._init_began) * 1000
         self.step(Event.READY)
 
-    def _init_failed(self, status: str, failure: Failure, started_at: float, payload: bytes = b"") -> InitFailed:
-        duration_ms = (self._clock.monotonic() - started_at) * 1000
-        self._init_ms = duration_ms
-        self._log(self._system.init_failed(self._clock.wall_ms(), duration_ms, status, failure.error_type))
-        return InitFailed(failure, payload)
+    def _init_failed(self, failed: InitFailed) -> InitFailed:
+        duration_ms = (self._clock.monotonic() - self._init_began) * 1000
+        phase = "invoke" if self._again else "init"
+        self._log(self._system.init_failed(self._clock.wall_ms(), duration_ms, phase, failed.status, failed.error_type))
+        return failed
 
-    def fail_first(self, invocation: Invocation, failed: InitFailed) -> Outcome:
-        """The outcome of the invocation for which an instance was to be started."""
+    def fail_first(self, invocation: Invocation, failed: InitFailed, began: float) -> Outcome:
+        """The outcome of the invocation for which this instance was to be started, and could not be."""
         request_id = invocation.request_id
-        payload = failed.payload
-        if payload:
-            body = json.loads(payload)
-            body["requestId"] = request_id
-            payload = json.dumps(body).encode()
+        under = self._under = _Under(request_id, began, 0.0)
+        now_ms = self._clock.wall_ms()
+        duration_ms = (self._clock.monotonic() - began) * 1000
+        self._log(self._system.start(now_ms, request_id))
+        if failed.status == "timeout":
+            failure = failures.timed_out(request_id, self.version.timeout_seconds)
+            self._log(self._system.timed_out(now_ms, request_id))
+            payload = failure.payload
+        elif failed.payload:
+            payload = json.dumps({**json.loads(failed.payload), "requestId": request_id}).encode()
         else:
-            failure = failed.failure
-            message = failure.message.replace("RequestId: ", f"RequestId: {request_id}", 1)
-            payload = Failure(failure.error_type, message).payload
-        under = _Under(request_id, asyncio.get_running_loop().create_future())
-        self._under = under
-        self._log(self._system.start(self._clock.wall_ms(), request_id))
-        report = self._report(request_id, 0.0, status="error", error_type=failed.failure.error_type)
+            failure = Failure(failed.error_type, f"RequestId: {request_id} Error: {failed.how}")
+            self._log(self._system.exited(failure))
+            payload = failure.payload
+        report = self._report(request_id, duration_ms, status=failed.status, error_type=failed.error_type)
         return self._finished(under, report, payload, "Unhandled")
 
-    async def invoke(self, invocation: Invocation) -> Outcome:
-        """Answer one invocation. The state afterwards is IDLE, or DEAD."""
+    def begin(self, invocation: Invocation, began: float | None = None) -> None:
+        """Hand it to the handler. `began`: when the invocation started, if that was before now."""
         if self.state is State.FROZEN:
             self.sandbox.thaw()
         self.step(Event.INVOKED)
@@ -149,23 +181,32 @@ class Instance:
             # AWS: init has the CPU to itself; from the first invocation on, memory decides.
             self._limited = True
             self.sandbox.limit_cpu(self.version.memory_mb / VCPU_MB)
-        under = self._under = _Under(invocation.request_id, asyncio.get_running_loop().create_future())
-        started = self._clock.monotonic()
-        wall_ms = self._clock.wall_ms()
-        deadline_ms = invocation.deadline_ms or wall_ms + self.version.timeout_seconds * 1000
+        wall_ms, now = self._clock.wall_ms(), self._clock.monotonic()
+        spent_ms = int((now - began) * 1000) if began is not None else 0
+        deadline_ms = invocation.deadline_ms or wall_ms - spent_ms + self.version.timeout_seconds * 1000
+        self._under = _Under(invocation.request_id, began or now, (deadline_ms - wall_ms + spent_ms) / 1000)
         self._log(self._system.start(wall_ms, invocation.request_id))
-        self._channel.send(frames.INVOKE, _invoke_body(invocation, deadline_ms))
+        self.channel.send(frames.INVOKE, _invoke_body(invocation, deadline_ms))
+
+    async def finish(self) -> Outcome:
+        """Wait for the answer; the state is then IDLE or DEAD. Where a waiter was cancelled, another may wait on."""
+        under = self._under
+        assert under is not None
         try:
-            async with asyncio.timeout((deadline_ms - wall_ms) / 1000):
-                kind, body, size = await under.answer
+            async with asyncio.timeout(under.began + under.seconds - self._clock.monotonic()):
+                while under.answer is None and not under.lost:
+                    under.woken = asyncio.get_running_loop().create_future()
+                    await under.woken
         except TimeoutError:
-            return await self._timed_out(under, started)
-        except ConnectionError:
-            return await self._exited(under, started)
-        duration_ms = (self._clock.monotonic() - started) * 1000
+            return self._timed_out(under)
+        if under.answer is None:
+            return await self._exited(under)
+        now = self._clock.monotonic()
+        self.idle_since = now
         self.step(Event.ANSWERED)
-        self.idle_since = self._clock.monotonic()
-        return self._answered(under, kind, body, size, duration_ms)
+        if under.lost:
+            self.step(Event.EXITED)
+        return self._answered(under, *under.answer, duration_ms=(now - under.began) * 1000)
 
     def freeze(self) -> None:
         if self.state is State.IDLE:
@@ -174,9 +215,12 @@ class Instance:
 
     async def end(self) -> None:
         """Leave nothing of it."""
+        if self._ended:
+            return
+        self._ended = True
         if self.state is not State.DEAD:
             self.step(Event.EXITED)
-        self._channel.close()
+        self.channel.close()
         if self.close_endpoint is not None:
             await self.close_endpoint()
         self.sandbox.kill()
@@ -184,41 +228,39 @@ class Instance:
 
     # Answers.
 
-    def _answered(self, under: _Under, kind: int, body: bytes, size: int, duration_ms: float) -> Outcome:
+    def _answered(self, under: _Under, kind: int, body: bytes, size: int, *, duration_ms: float) -> Outcome:
         request_id = under.request_id
         if kind == frames.FAILURE:
-            report = self._report(request_id, duration_ms)
-            return self._finished(under, report, body, "Unhandled")
+            return self._finished(under, self._report(request_id, duration_ms), body, "Unhandled")
         if size > len(body):
             failure = failures.too_large()
             report = self._report(request_id, duration_ms, status="error", error_type=failure.error_type)
             return self._finished(under, report, failure.payload, "Unhandled")
         return self._finished(under, self._report(request_id, duration_ms), body, "")
 
-    async def _timed_out(self, under: _Under, started: float) -> Outcome:
-        duration_ms = (self._clock.monotonic() - started) * 1000
+    def _timed_out(self, under: _Under) -> Outcome:
+        duration_ms = (self._clock.monotonic() - under.began) * 1000
+        report = self._report(under.request_id, min(duration_ms, under.seconds * 1000), status="timeout")
         self._die()
-        now_ms = self._clock.wall_ms()
-        limit_ms = self.version.timeout_seconds * 1000.0
-        self._log(self._system.timed_out(now_ms, under.request_id))
+        self._log(self._system.timed_out(self._clock.wall_ms(), under.request_id))
         failure = failures.timed_out(under.request_id, self.version.timeout_seconds)
-        report = self._report(under.request_id, min(duration_ms, limit_ms), status="timeout")
         return self._finished(under, report, failure.payload, "Unhandled")
 
-    async def _exited(self, under: _Under, started: float) -> Outcome:
-        duration_ms = (self._clock.monotonic() - started) * 1000
+    async def _exited(self, under: _Under) -> Outcome:
+        duration_ms = (self._clock.monotonic() - under.began) * 1000
         code = await self._exit_code()
         memory = self.sandbox.out_of_memory()
-        report = self._report(under.request_id, duration_ms, status="error", out_of_memory=memory)
-        self._die()
         failure = failures.exited(under.request_id, code, out_of_memory=memory)
-        self._log(self._system.exited(under.request_id, failures.how_it_ended(code)))
-        report = self._report_again(report, failure.error_type)
+        report = self._report(
+            under.request_id, duration_ms, status="error", error_type=failure.error_type, out_of_memory=memory
+        )
+        self._die()
+        self._log(self._system.exited(failure))
         return self._finished(under, report, failure.payload, "Unhandled")
 
     def _die(self) -> None:
         self.step(Event.EXITED)
-        self._channel.close()
+        self.channel.close()
         self.sandbox.kill()
 
     async def _exit_code(self) -> int | None:
@@ -251,21 +293,8 @@ class Instance:
             provisioned=self.provisioned,
         )
 
-    @staticmethod
-    def _report_again(report: Report, error_type: str) -> Report:
-        return Report(
-            request_id=report.request_id,
-            duration_ms=report.duration_ms,
-            memory_used_mb=report.memory_used_mb,
-            init_ms=report.init_ms,
-            status="error",
-            error_type=error_type,
-            provisioned=report.provisioned,
-        )
-
     def _finished(self, under: _Under, report: Report, payload: bytes, function_error: str) -> Outcome:
-        for line in self._system.end(self._clock.wall_ms(), report):
-            self._log(line)
+        self._log(self._system.end(self._clock.wall_ms(), report))
         self._under = None
         return Outcome(
             payload=payload,
@@ -282,39 +311,45 @@ class Instance:
 
     def _on_frame(self, kind: int, body: bytes, size: int) -> None:
         if kind == frames.LOG:
-            self._log(body.decode("utf-8", "replace"))
+            self._log([body.decode("utf-8", "replace")])
         elif kind in (frames.READY, frames.INIT_FAILED):
             if self._ready is not None and not self._ready.done():
                 self._ready.set_result((kind, body))
-        elif self._under is not None and not self._under.answer.done():
-            self._under.answer.set_result((kind, body, size))
+        elif self._under is not None and self._under.answer is None:
+            self._under.answer = (kind, body, size)
+            self._under.wake()
         # What comes when nobody asked is dropped: a bootstrap that answers twice harms only itself.
 
     def _on_lost(self) -> None:
-        gone = ConnectionError("the bootstrap is gone")
         if self._ready is not None and not self._ready.done():
-            self._ready.set_exception(gone)
-        if self._under is not None and not self._under.answer.done():
-            self._under.answer.set_exception(gone)
+            self._ready.set_exception(ConnectionError("the bootstrap is gone"))
+        if self.state in (State.IDLE, State.FROZEN):
+            self.step(Event.EXITED)
+        if self._under is not None:
+            self._under.lost = True
+            self._under.wake()
 
     def native_output(self, data: bytes) -> None:
         """What was written to descriptors 1 and 2 past Python: extensions, subprocesses, crashes."""
         whole, newline, rest = (self._native + data).rpartition(b"\n")
         self._native = rest[-LOG_TAIL_BYTES:] if newline else (whole + rest)[-frames.LOG_BYTES_MAX :]
         if newline:
-            for line in whole.decode("utf-8", "replace").split("\n"):
-                self._log(line)
+            self._log(whole.decode("utf-8", "replace").split("\n"))
 
-    def _log(self, text: str) -> None:
+    def _log(self, texts: Sequence[str]) -> None:
+        if not texts:
+            return
         if self._under is not None:
-            self._under.tail += text.encode() + b"\n"
+            for text in texts:
+                self._under.tail += text.encode() + b"\n"
             del self._under.tail[: -2 * LOG_TAIL_BYTES]
+        now_ms = self._clock.wall_ms()
         self._logs.write(
             account=self.version.account,
             region=self.version.region,
             group=self.version.log_group,
             stream=self.stream,
-            lines=[(self._clock.wall_ms(), text)],
+            lines=[(now_ms, text) for text in texts],
         )
 
 
@@ -327,9 +362,9 @@ def _invoke_body(invocation: Invocation, deadline_ms: int) -> bytes:
     if invocation.trace_id:
         header["trace_id"] = invocation.trace_id
     if invocation.client_context:
-        header["client_context"] = json.loads(invocation.client_context)
+        header["client_context"] = invocation.client_context
     if invocation.cognito_identity:
-        header["identity"] = json.loads(invocation.cognito_identity)
+        header["identity"] = invocation.cognito_identity
     encoded = json.dumps(header).encode()
     return len(encoded).to_bytes(4, "little") + encoded + invocation.payload
 

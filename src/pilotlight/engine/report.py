@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from pilotlight.engine.contract import FunctionVersion
+from pilotlight.engine.failures import Failure
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,48 +34,53 @@ class Report:
 
 
 class SystemLog:
-    """The lines of one instance."""
+    """The lines of one instance. Each method gives those that the function's settings let through."""
 
     def __init__(self, version: FunctionVersion) -> None:
         self._version = version
         self._json = version.log_format == "JSON"
+        # AWS: "system log level event mapping"; WARN leaves only what went wrong. Text logs have no level.
+        self._quiet = self._json and version.system_log_level == "WARN"
 
-    def init_start(self, now_ms: int, runtime: str, digest: str, kind: str) -> str:
+    def init_start(self, now_ms: int, runtime: str, digest: str, kind: str) -> list[str]:
         arn = f"arn:aws:lambda:{self._version.region}::runtime:{digest}"
         if not self._json:
-            return f"INIT_START Runtime Version: {runtime}\tRuntime Version ARN: {arn}"
-        return _event(
-            now_ms,
-            "platform.initStart",
-            {
-                "initializationType": kind,
-                "phase": "init",
-                "runtimeVersion": runtime,
-                "runtimeVersionArn": arn,
-                "functionName": self._version.name,
-                "functionVersion": self._version.version,
-            },
-        )
+            return [f"INIT_START Runtime Version: {runtime}\tRuntime Version ARN: {arn}"]
+        if self._quiet:
+            return []
+        record = {
+            "initializationType": kind,
+            "phase": "init",
+            "runtimeVersion": runtime,
+            "runtimeVersionArn": arn,
+            "functionName": self._version.name,
+            "functionVersion": self._version.version,
+        }
+        return [_event(now_ms, "platform.initStart", record)]
 
-    def init_failed(self, now_ms: int, duration_ms: float, status: str, error_type: str) -> str:
+    def init_failed(self, now_ms: int, duration_ms: float, phase: str, status: str, error_type: str) -> list[str]:
         if not self._json:
             end = f"\tError Type: {error_type}" if error_type else ""
-            return f"INIT_REPORT Init Duration: {duration_ms:.2f} ms\tPhase: init\tStatus: {status}{end}"
+            return [f"INIT_REPORT Init Duration: {duration_ms:.2f} ms\tPhase: {phase}\tStatus: {status}{end}"]
         record: dict[str, Any] = {
             "initializationType": "on-demand",
-            "phase": "init",
+            "phase": phase,
             "status": status,
             "metrics": {"durationMs": round(duration_ms, 3)},
         }
-        return _event(now_ms, "platform.initReport", record | ({"errorType": error_type} if error_type else {}))
+        return [_event(now_ms, "platform.initReport", record | ({"errorType": error_type} if error_type else {}))]
 
-    def start(self, now_ms: int, request_id: str) -> str:
+    def start(self, now_ms: int, request_id: str) -> list[str]:
         if not self._json:
-            return f"START RequestId: {request_id} Version: {self._version.version}"
-        return _event(now_ms, "platform.start", {"requestId": request_id, "version": self._version.version})
+            return [f"START RequestId: {request_id} Version: {self._version.version}"]
+        if self._quiet:
+            return []
+        return [_event(now_ms, "platform.start", {"requestId": request_id, "version": self._version.version})]
 
     def end(self, now_ms: int, report: Report) -> list[str]:
         if self._json:
+            if self._quiet and not report.status:
+                return []
             return [_event(now_ms, "platform.report", self._record(report))]
         parts = [
             f"REPORT RequestId: {report.request_id}",
@@ -104,11 +110,12 @@ class SystemLog:
         record: dict[str, Any] = {"requestId": report.request_id, "metrics": metrics, "status": status}
         return record | ({"errorType": report.error_type} if report.error_type else {})
 
-    def timed_out(self, now_ms: int, request_id: str) -> str:
-        return f"{_moment(now_ms)} {request_id} Task timed out after {self._version.timeout_seconds:.2f} seconds"
+    def timed_out(self, now_ms: int, request_id: str) -> list[str]:
+        seconds = self._version.timeout_seconds
+        return [f"{_moment(now_ms)} {request_id} Task timed out after {seconds:.2f} seconds\n"]
 
-    def exited(self, request_id: str, how: str) -> str:
-        return f"RequestId: {request_id} Error: {how}"
+    def exited(self, failure: Failure) -> list[str]:
+        return [f"{failure.message}\n{failure.error_type}"]
 
 
 def _event(now_ms: int, kind: str, record: dict[str, Any]) -> str:

@@ -1,9 +1,9 @@
 """Python functions: three roads to a running bootstrap, and what the function finds around it.
 
 *boto3 zygote*: forked from an interpreter that has boto3 and the usual services' models in memory. *Bare zygote*:
-forked from one that has only the standard library, for packages that bring a boto3 or urllib3 of their own, which must win.
-*Exec*: a fresh interpreter, where the environment holds what only a fresh one reads (`LD_PRELOAD`, `PYTHON…`, the exec
-wrapper), and while a zygote is still being warmed.
+forked from one that has only the standard library, for packages that bring a boto3 or urllib3 of their own, which must
+win. *Exec*: a fresh interpreter, where the environment holds what only a fresh one reads (`LD_PRELOAD`, `PYTHON…`, the
+exec wrapper), and while a zygote is still being warmed.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from pilotlight.engine.instance import Instance, Process
 from pilotlight.engine.runtimes.interpreters import Interpreter, Interpreters
 from pilotlight.engine.runtimes.zygotes import LIBRARY_PATH, Kind, ZygoteGone, Zygotes
 from pilotlight.engine.sandbox.contract import ENDPOINT_PORT, Launch, Sandbox, SandboxSpec
+from pilotlight.engine.sandbox.plain import PlainSandbox
 
 Road = Literal["boto3", "bare", "exec"]
 CHANNEL = 3
@@ -109,7 +110,7 @@ class PythonRuntime:
         return {
             "PATH": "/var/lang/bin:/usr/local/bin:/usr/bin/:/bin:/opt/bin",
             "LD_LIBRARY_PATH": LIBRARY_PATH,
-            "PYTHONPATH": str(self._boto3),
+            "PYTHONPATH": ":".join(self._shared_libraries(self._interpreters.for_runtime(version.runtime))),
             "LANG": "en_US.UTF-8",
             "TZ": ":UTC",
             "AWS_ENDPOINT_URL": endpoint,
@@ -131,7 +132,9 @@ class PythonRuntime:
             "AWS_LAMBDA_RUNTIME_API": "127.0.0.1:9001",
         }
 
-    def start_frame(self, version: FunctionVersion, sandbox: Sandbox, environment: dict[str, str], stream: str) -> Any:
+    def start_frame(
+        self, version: FunctionVersion, sandbox: Sandbox, environment: dict[str, str], stream: str
+    ) -> dict[str, Any]:
         interpreter = self._interpreters.for_runtime(version.runtime)
         task, opts = places(version, sandbox)
         search = [part for opt in opts for part in _layer_paths(opt, interpreter)]
@@ -139,7 +142,8 @@ class PythonRuntime:
             "handler": version.handler,
             "environment": environment,
             "task_root": task,
-            "search_path": [*search, str(self._boto3)],
+            "search_path": [*search, *self._shared_libraries(interpreter)],
+            "runtime": version.runtime,
             "log_group": version.log_group,
             "log_stream": stream,
             "log_format": version.log_format,
@@ -149,9 +153,20 @@ class PythonRuntime:
             "memory_mb": version.memory_mb,
         }
 
+    def _shared_libraries(self, interpreter: Interpreter) -> list[str]:
+        if interpreter.minor >= BOTO3_MINOR_MIN:
+            return [str(self._boto3)]
+        self._interpreters.warnings[f"boto3 on 3.{interpreter.minor}"] = (
+            f"Today's boto3 needs Python 3.{BOTO3_MINOR_MIN}: functions on Python 3.{interpreter.minor} "
+            "bring their own, in the package or a layer."
+        )
+        return []
+
     # Starting.
 
-    async def start(self, version: FunctionVersion, sandbox: Sandbox, instance: Instance) -> Process:
+    async def start(
+        self, version: FunctionVersion, sandbox: Sandbox, instance: Instance, environment: dict[str, str]
+    ) -> Process:
         interpreter = self._interpreters.for_runtime(version.runtime)
         ours, theirs = socket.socketpair()
         reading, writing = os.pipe()
@@ -160,32 +175,42 @@ class PythonRuntime:
             ours.setblocking(False)
             await loop.create_connection(lambda: instance.channel, sock=ours)
             watch_output(reading, instance)
-            return await self._launch(version, interpreter, sandbox, theirs.fileno(), writing)
+            if self.road(version) != "exec":
+                process = await self._fork(version, interpreter, sandbox, theirs.fileno(), writing)
+                if process is not None:
+                    return process
+            return await self._exec(version, interpreter, sandbox, environment, theirs.fileno(), writing)
         finally:
             theirs.close()
             os.close(writing)
 
-    async def _launch(
+    async def _fork(
         self, version: FunctionVersion, interpreter: Interpreter, sandbox: Sandbox, channel: int, output: int
-    ) -> Process:
-        road = self.road(version)
-        if road != "exec" and self._zygotes is not None:
-            kind = Kind(version.account, interpreter, boto3=road == "boto3")
-            zygote = self._zygotes.ready(kind) if self._forced is None else await self._zygotes.wait_ready(kind)
-            if zygote is not None:
-                try:
-                    process = await zygote.fork(sandbox.entry(), channel, output)
-                except ZygoteGone:
-                    pass  # exec works without it
-                else:
-                    adopt = getattr(sandbox, "adopt", None)
-                    if adopt is not None:
-                        adopt(process.pid)
-                    return process
-        return await self._exec(version, interpreter, sandbox, channel, output)
+    ) -> Process | None:
+        """A zygote's child; None where there is no zygote yet, or none any more."""
+        if self._zygotes is None:
+            return None
+        kind = Kind(version.account, interpreter, boto3=self.road(version) == "boto3")
+        zygote = self._zygotes.ready(kind) if self._forced is None else await self._zygotes.wait_ready(kind)
+        if zygote is None:
+            return None
+        try:
+            process = await zygote.fork(sandbox.entry(), channel, output)
+        except ZygoteGone:
+            return None  # exec works without it
+        if isinstance(sandbox, PlainSandbox):
+            sandbox.adopt(process.pid)
+            process.baseline_mb = 0  # counted by the process itself
+        return process
 
     async def _exec(
-        self, version: FunctionVersion, interpreter: Interpreter, sandbox: Sandbox, channel: int, output: int
+        self,
+        version: FunctionVersion,
+        interpreter: Interpreter,
+        sandbox: Sandbox,
+        environment: dict[str, str],
+        channel: int,
+        output: int,
     ) -> Process:
         argv = [interpreter.executable, "-s", "-S", str(self._bootstrap / "bootstrap.py"), str(CHANNEL)]
         wrapper = version.environment.get("AWS_LAMBDA_EXEC_WRAPPER")
@@ -194,7 +219,7 @@ class PythonRuntime:
         pid = await sandbox.spawn(
             Launch(
                 argv=argv,
-                environment=self.environment(version, sandbox),
+                environment=environment,
                 working_directory="/var/task" if sandbox.isolated else str(version.code),
                 descriptors={1: output, 2: output, CHANNEL: channel},
             )

@@ -13,6 +13,7 @@ import json
 import logging
 import os
 import socket
+from collections import OrderedDict
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,9 @@ from pilotlight.engine.sandbox.contract import Entry
 
 log = logging.getLogger(__name__)
 
+ATTEMPTS = 3
+"""To start a zygote of one kind, before its functions stay on the road of exec."""
+ZYGOTES_MAX = 16
 MESSAGE_MAX = 256 * 1024
 READY_SECONDS = 30.0
 FORK_SECONDS = 10.0
@@ -73,6 +77,7 @@ class Zygote:
         self._number = 0
         self._ready: asyncio.Future[None] | None = None
         self.alive = False
+        self.shared_mb = 0
 
     async def start(self) -> None:
         """Returns when it is warm. Raises ZygoteGone."""
@@ -125,7 +130,7 @@ class Zygote:
             ended.set_result(self._early.pop(pid))
         else:
             self._ended[pid] = ended
-        return ForkedProcess(pid, ended, 0)
+        return ForkedProcess(pid, ended, self.shared_mb)
 
     def close(self) -> None:
         """Its children live on: each is its sandbox's to end."""
@@ -166,6 +171,7 @@ class Zygote:
 
     def _heard(self, message: dict[str, object]) -> None:
         if "ready" in message:
+            self.shared_mb = int(str(message["shared_kb"])) // 1024
             if self._ready is not None and not self._ready.done():
                 self._ready.set_result(None)
         elif "ended" in message:
@@ -186,42 +192,52 @@ class Zygote:
 
 
 class Zygotes:
-    """Starts them in the background: whoever comes first takes the road of exec meanwhile."""
+    """Starts them in the background: whoever comes first takes the road of exec meanwhile.
+
+    There are `ZYGOTES_MAX` at most; the one that was used least recently makes room.
+    """
 
     def __init__(self, bootstrap: Path, boto3: Path, group: asyncio.TaskGroup) -> None:
         self._bootstrap = bootstrap
         self._boto3 = boto3
         self._group = group
-        self._zygotes: dict[Kind, Zygote] = {}
-        self._starting: set[Kind] = set()
+        self._zygotes: OrderedDict[Kind, Zygote] = OrderedDict()
+        self._starting: dict[Kind, asyncio.Event] = {}
+        self._failures: dict[Kind, int] = {}
 
     def ready(self, kind: Kind) -> Zygote | None:
         """A warm zygote, or None while one is being started."""
         zygote = self._zygotes.get(kind)
         if zygote is not None and zygote.alive:
+            self._zygotes.move_to_end(kind)
             return zygote
-        if kind not in self._starting:
-            self._starting.add(kind)
+        if kind not in self._starting and self._failures.get(kind, 0) < ATTEMPTS:
+            self._starting[kind] = asyncio.Event()
             self._group.create_task(self._start(kind))
         return None
 
     async def wait_ready(self, kind: Kind) -> Zygote | None:
-        """For tests and for provisioning, which have the time."""
-        self.ready(kind)
-        while kind in self._starting:
-            await asyncio.sleep(0.005)
-        return self.ready(kind)
+        """For who has the time."""
+        zygote = self.ready(kind)
+        if zygote is None and kind in self._starting:
+            await self._starting[kind].wait()
+            zygote = self.ready(kind)
+        return zygote
 
     async def _start(self, kind: Kind) -> None:
         zygote = Zygote(kind, self._bootstrap, self._boto3)
         try:
             await zygote.start()
         except (ZygoteGone, OSError) as error:
+            self._failures[kind] = self._failures.get(kind, 0) + 1
             log.warning("a zygote of Python %s could not be started: %s", kind.interpreter.version, error)
         else:
             self._zygotes[kind] = zygote
+            self._failures.pop(kind, None)
+            while len(self._zygotes) > ZYGOTES_MAX:
+                self._zygotes.popitem(last=False)[1].close()
         finally:
-            self._starting.discard(kind)
+            self._starting.pop(kind).set()
 
     def close(self) -> None:
         for zygote in self._zygotes.values():

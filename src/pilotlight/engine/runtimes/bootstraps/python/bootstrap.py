@@ -8,6 +8,7 @@ import builtins
 import importlib
 import json
 import os
+import re
 import sys
 import time
 import traceback
@@ -32,15 +33,34 @@ class Fault(Exception):
 
 
 class Encoder(json.JSONEncoder):
-    """AWS: a Decimal becomes a number; whatever else JSON does not know is an error."""
+    """AWS: a Decimal is written with all its digits; whatever else JSON does not know is an error."""
+
+    def __init__(self, **options):
+        super().__init__(**options)
+        self._mark = os.urandom(16).hex()
+        self._decimals = []
 
     def default(self, value):
         if type(value).__name__ == "Decimal" and type(value).__module__ in ("decimal", "_pydecimal"):
-            return int(value) if value == value.to_integral_value() else float(value)
+            if not value.is_finite():
+                return float(value)  # refused, as any other number that JSON does not have
+            # The standard library cannot write a number verbatim: this string stands for it, and no other is like it.
+            self._decimals.append(str(value))
+            return f"{self._mark}{len(self._decimals) - 1}."
         return super().default(value)
 
+    def bytes_of(self, value):
+        self._decimals = []
+        text = self.encode(value)
+        if self._decimals:
+            text = re.sub(f'"{self._mark}([0-9]+)[.]"', lambda match: self._decimals[int(match[1])], text)
+        return text.encode("utf-8", "surrogatepass")
 
-ENCODER = Encoder(ensure_ascii=False, allow_nan=False)
+
+def make_encoder(start):
+    # AWS: 3.12 and later write characters as they are, the earlier runtimes escape them.
+    plain = tuple(int(part) for part in start["runtime"][len("python") :].split(".")) >= (3, 12)
+    return Encoder(ensure_ascii=not plain, allow_nan=False)
 
 
 def main(channel):
@@ -61,10 +81,11 @@ def serve(channel, start):
         return
     logs.finish()
     channel.send(READY, b"")
+    encoder = make_encoder(start)
     while True:
         kind, body = channel.receive()
         if kind == INVOKE:
-            answer(channel, start, handler, body)
+            answer(channel, start, handler, encoder, body)
 
 
 def prepare(start):
@@ -105,7 +126,7 @@ def load(name):
         line = f'  File "{error.filename}" Line {error.lineno}\n    {error.text}'
         raise Fault("Runtime.UserCodeSyntaxError", message, [line]) from None
     except Exception as error:
-        raise Fault(type(error).__name__, str(error), user_trace(error)) from error
+        raise Fault(type(error).__name__, str(error), trace_of(error)) from error
     try:
         return getattr(module, function_name)
     except AttributeError:
@@ -113,73 +134,74 @@ def load(name):
         raise Fault("Runtime.HandlerNotFound", message) from None
 
 
-def user_trace(error):
-    """The frames of the function's own code, as `traceback` writes them."""
+def trace_of(error):
+    """AWS: the trace as `traceback` formats it, from the first frame that is not the runtime's own."""
     frames = traceback.extract_tb(error.__traceback__)
-    kept = [frame for frame in frames if not hidden(frame.filename)]
-    return traceback.format_list(kept)
-
-
-def hidden(filename):
-    return filename.startswith(HERE) or "importlib" in filename
+    while frames and frames[0].filename.startswith(HERE):
+        del frames[0]
+    return traceback.format_list(frames)
 
 
 def fail_init(channel, fault):
+    body = {"errorMessage": fault.message, "errorType": fault.kind, "requestId": "", "stackTrace": fault.trace}
     logs.finish()
-    log_error(fault.kind, fault.message, fault.trace)
-    logs.finish()
-    channel.send_json(
-        INIT_FAILED,
-        {"errorMessage": fault.message, "errorType": fault.kind, "requestId": "", "stackTrace": fault.trace},
-    )
+    logs.write_error(body)
+    channel.send_json(INIT_FAILED, body)
     os._exit(1)
 
 
-def log_error(kind, message, trace):
-    """AWS: one log event with the error and its trace."""
-    lines = [f"[ERROR] {kind}: {message}"]
-    if trace:
-        lines.append("Traceback (most recent call last):")
-        lines.extend(line.rstrip("\n") for line in trace)
-    sys.stderr._channel.send(logs.LOG, "\n".join(lines).encode("utf-8", "backslashreplace"))
-
-
-def answer(channel, start, handler, body):
+def answer(channel, start, handler, encoder, body):
     size = int.from_bytes(body[:4], "little")
     header = json.loads(body[4 : 4 + size])
     payload = body[4 + size :]
     logs.Current.request_id = header["request_id"]
     if header.get("trace_id"):
         os.environ["_X_AMZN_TRACE_ID"] = header["trace_id"]
+    else:
+        os.environ.pop("_X_AMZN_TRACE_ID", None)
     try:
+        context = LambdaContext(
+            start,
+            header,
+            client_context=unmarshal(header.get("client_context"), "Client Context"),
+            identity=unmarshal(header.get("identity"), "Cognito Identity"),
+        )
         try:
             event = json.loads(payload.decode("utf-8")) if payload else {}
         except ValueError as error:
             raise Fault("Runtime.UnmarshalError", f"Unable to unmarshal input: {error}") from None
-        result = handler(event, LambdaContext(start, header))
-        try:
-            encoded = ENCODER.encode(result).encode("utf-8", "surrogatepass")
-        except (TypeError, ValueError, OverflowError) as error:
-            raise Fault("Runtime.MarshalError", f"Unable to marshal response: {error}") from None
+        encoded = marshal(encoder, handler(event, context))
     except Fault as fault:
         fail(channel, header, fault.kind, fault.message, fault.trace)
     except Exception as error:
-        fail(channel, header, type(error).__name__, str(error), user_trace(error))
+        fail(channel, header, type(error).__name__, str(error), trace_of(error))
     else:
         logs.finish()
         channel.send(RESPONSE, encoded)
-    logs.Current.request_id = ""
+
+
+def unmarshal(text, what):
+    if not text:
+        return None
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise Fault("Runtime.LambdaContextUnmarshalError", f"Unable to parse {what} JSON: {error}") from None
+
+
+def marshal(encoder, result):
+    if isinstance(result, bytes):
+        return result  # AWS: bytes are the answer as they are
+    try:
+        return encoder.bytes_of(result)
+    except Exception as error:  # a handler's own types may fail in any way
+        raise Fault("Runtime.MarshalError", f"Unable to marshal response: {error}") from None
 
 
 def fail(channel, header, kind, message, trace):
+    body = {"errorMessage": message, "errorType": kind, "requestId": header["request_id"], "stackTrace": trace}
     logs.finish()
-    log_error(kind, message, trace)
-    body = {
-        "errorMessage": message,
-        "errorType": kind,
-        "requestId": header["request_id"],
-        "stackTrace": trace,
-    }
+    logs.write_error(body)
     channel.send(FAILURE, json.dumps(body).encode())
 
 

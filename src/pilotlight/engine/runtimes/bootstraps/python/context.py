@@ -11,7 +11,10 @@ class CognitoIdentity:
         self.cognito_identity_pool_id = (given or {}).get("cognitoIdentityPoolId")
 
     def __repr__(self):
-        return f"CognitoIdentity([cognito_identity_id={self.cognito_identity_id},cognito_identity_pool_id={self.cognito_identity_pool_id}])"
+        return (
+            f"CognitoIdentity([cognito_identity_id={self.cognito_identity_id},"
+            f"cognito_identity_pool_id={self.cognito_identity_pool_id}])"
+        )
 
 
 class Client:
@@ -35,7 +38,7 @@ class ClientContext:
 class LambdaContext:
     """`get_remaining_time_in_millis` goes by wall time, as the deadline does."""
 
-    def __init__(self, start, header):
+    def __init__(self, start, header, client_context, identity):
         self.aws_request_id = header["request_id"]
         self.log_group_name = start["log_group"]
         self.log_stream_name = start["log_stream"]
@@ -44,13 +47,12 @@ class LambdaContext:
         self.function_version = start["function_version"]
         self.invoked_function_arn = header["invoked_arn"]
         self.tenant_id = None
-        client = header.get("client_context")
-        self.client_context = ClientContext(client) if client else None
-        self.identity = CognitoIdentity(header.get("identity"))
+        self.client_context = ClientContext(client_context) if client_context else None
+        self.identity = CognitoIdentity(identity)
         self._epoch_deadline_time_in_ms = header["deadline_ms"]
 
     def get_remaining_time_in_millis(self):
-        remaining = self._epoch_deadline_time_in_ms - int(round(time.time() * 1000))
+        remaining = self._epoch_deadline_time_in_ms - round(time.time() * 1000)
         return remaining if remaining > 0 else 0
 
     def log(self, message):
@@ -58,7 +60,10 @@ class LambdaContext:
 
     def __repr__(self):
         return (
-            f"LambdaContext([aws_request_id={self.aws_request_id},log_group_name={self.log_group_name},log_stream_name={self.log_stream_name},function_name={self.function_name},"
-            f"memory_limit_in_mb={self.memory_limit_in_mb},function_version={self.function_version},invoked_function_arn={self.invoked_function_arn},client_context={self.client_context},identity={self.identity},"
+            f"LambdaContext([aws_request_id={self.aws_request_id},log_group_name={self.log_group_name},"
+            f"log_stream_name={self.log_stream_name},function_name={self.function_name},"
+            f"memory_limit_in_mb={self.memory_limit_in_mb},function_version={self.function_version},"
+            f"invoked_function_arn={self.invoked_function_arn},client_context={self.client_context},"
+            f"identity={self.identity},"
             f"tenant_id={self.tenant_id}])"
         )

@@ -1,36 +1,65 @@
 """Standard output, standard error and the root logger, in Lambda's formats.
 
 AWS: text is `[LEVEL]\\tTIME\\tREQUEST\\tMESSAGE`, and a record is one log event however many lines it has; JSON is an
-object with timestamp, level, message, logger and requestId.
+object with timestamp, level, message, logger and requestId. What is printed is one event a line, in both formats.
 """
 
+import atexit
 import io
 import json
 import logging
 import sys
+import threading
 import time
 import traceback
 
 from frames import LOG
 
-LEVELS = {"TRACE": 5, "DEBUG": 10, "INFO": 20, "WARN": 30, "ERROR": 40, "FATAL": 50}
-NAMES = {"WARNING": "WARN", "CRITICAL": "FATAL"}
+EVENT_BYTES_MAX = 262118
+"""AWS: CloudWatch's limit of 256 KiB an event, less its overhead of 26 bytes. What is longer becomes several."""
+LEVELS = {"TRACE": 10, "DEBUG": 10, "INFO": 20, "WARN": 30, "ERROR": 40, "FATAL": 50}
 STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "aws_request_id", "taskName"}
+NO_BREAK_SPACE = "\u00a0"
 
 
 class Current:
-    """The request that is being answered, for whoever writes a line."""
+    """What whoever writes a line needs to know; there is one of it in a process."""
 
     request_id = ""
+    channel = None
+    json = False
+
+
+def write(text):
+    """One log event, or as many as its length needs."""
+    data = text.encode("utf-8", "backslashreplace")
+    for start in range(0, len(data) or 1, EVENT_BYTES_MAX):
+        Current.channel.send(LOG, data[start : start + EVENT_BYTES_MAX])
+
+
+def write_error(error):
+    """What ended an invocation, or the initialisation: one log event with its trace."""
+    if Current.json:
+        moment = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime())
+        write(json.dumps({"timestamp": moment, "level": "ERROR", **error}, ensure_ascii=False))
+        return
+    message = ": " + error["errorMessage"] if error["errorMessage"] else ""
+    lines = [f"[ERROR] {error['errorType']}{message}", "Traceback (most recent call last):"]
+    for element in error["stackTrace"]:
+        for line in element.splitlines():
+            # AWS: the indentation is of no-break spaces.
+            text = line.lstrip(" ")
+            lines.append(NO_BREAK_SPACE * (len(line) - len(text)) + text)
+    write("\n".join(lines))
 
 
 class Stream(io.TextIOBase):
     """Text that goes to the platform as it is printed; what has no newline yet waits for one."""
 
-    def __init__(self, channel, descriptor):
-        self._channel = channel
+    def __init__(self, descriptor):
         self._descriptor = descriptor
         self._pending = ""
+        self._lock = threading.Lock()
 
     encoding = "utf-8"
     errors = "backslashreplace"
@@ -51,19 +80,23 @@ class Stream(io.TextIOBase):
     def write(self, text):
         if not isinstance(text, str):
             raise TypeError(f"write() argument must be str, not {type(text).__name__}")
-        self._pending += text
-        if text.endswith("\n") and self._pending.strip("\n"):
-            # AWS: what one print wrote is one log event, however many lines it has.
-            self.finish()
+        with self._lock:
+            self._pending += text
+            if "\n" not in text:
+                return len(text)
+            *lines, self._pending = self._pending.split("\n")
+        for line in lines:
+            write(line)
         return len(text)
 
     def flush(self):
-        pass
+        """A line is written when it is whole, as a pipe's reader sees it."""
 
     def finish(self):
-        if self._pending:
-            pending, self._pending = self._pending.rstrip("\n"), ""
-            self._channel.send(LOG, pending.encode("utf-8", "backslashreplace"))
+        with self._lock:
+            pending, self._pending = self._pending, ""
+        if pending:
+            write(pending)
 
 
 class _Bytes(io.RawIOBase):
@@ -83,13 +116,10 @@ class _Bytes(io.RawIOBase):
 class Handler(logging.Handler):
     """One record, one log event."""
 
-    def __init__(self, channel):
-        super().__init__()
-        self._channel = channel
-
     def emit(self, record):
         try:
-            self._channel.send(LOG, self.format(record).encode("utf-8", "backslashreplace"))
+            text = self.format(record)
+            write(text[:-1] if text.endswith("\n") else text)
         except Exception:
             self.handleError(record)
 
@@ -102,33 +132,40 @@ class RequestFilter(logging.Filter):
 
 class JsonFormatter(logging.Formatter):
     def format(self, record):
+        level = min(50, max(0, record.levelno)) // 10 * 10
+        moment = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
         entry = {
-            "timestamp": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(record.created)),
-            "level": NAMES.get(record.levelname, record.levelname),
+            "timestamp": f"{moment}.{int(record.msecs):03}Z",
+            "level": logging.getLevelName(level),
             "message": record.getMessage(),
             "logger": record.name,
         }
-        if record.exc_info:
+        if record.exc_info and record.exc_info[0]:
             kind, error, trace = record.exc_info
-            entry["stackTrace"] = [line.rstrip("\n") for line in traceback.format_tb(trace)]
+            entry["stackTrace"] = traceback.format_tb(trace)
             entry["errorType"] = kind.__name__
             entry["errorMessage"] = str(error)
-            entry["location"] = f"{record.pathname}:{record.funcName}:{record.lineno}"
         entry["requestId"] = Current.request_id
-        entry.update({key: value for key, value in vars(record).items() if key not in STANDARD})
-        return json.dumps(entry, default=str, ensure_ascii=False)
+        if record.exc_info:
+            entry["location"] = f"{record.pathname}:{record.funcName}:{record.lineno}"
+        for key, value in vars(record).items():
+            if key not in STANDARD and key not in entry and value is not None:
+                entry[key] = value
+        return json.dumps(entry, ensure_ascii=False)
 
 
 def set_up(channel, start):
     """Put the streams and the root handler in place."""
-    sys.stdout = Stream(channel, 1)
-    sys.stderr = Stream(channel, 2)
+    Current.channel = channel
+    Current.json = start["log_format"] == "JSON"
+    sys.stdout = Stream(1)
+    sys.stderr = Stream(2)
+    atexit.register(finish)
     logging.Formatter.converter = time.gmtime
-    handler = Handler(channel)
-    if start["log_format"] == "JSON":
+    handler = Handler()
+    if Current.json:
         handler.setFormatter(JsonFormatter())
-        level = start["application_log_level"] or "INFO"
-        logging.getLogger().setLevel(LEVELS.get(level, 20))
+        logging.getLogger().setLevel(LEVELS.get(start["application_log_level"] or "INFO", 20))
     else:
         pattern = "[%(levelname)s]\t%(asctime)s.%(msecs)03dZ\t%(aws_request_id)s\t%(message)s\n"
         handler.setFormatter(logging.Formatter(pattern, "%Y-%m-%dT%H:%M:%S"))
@@ -137,6 +174,7 @@ def set_up(channel, start):
 
 
 def finish():
+    """Write what was printed without a newline at its end."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, Stream):
             stream.finish()

@@ -82,7 +82,7 @@ def main():
     signal.set_wakeup_fd(waker, warn_on_full_buffer=False)
     gc.collect()
     gc.freeze()
-    control.send(json.dumps({"ready": os.getpid()}).encode())
+    control.send(json.dumps({"ready": os.getpid(), "shared_kb": anonymous_kb()}).encode())
     while True:
         readable, _, _ = select.select([control, woken], [], [])
         if woken in readable:
@@ -96,6 +96,18 @@ def main():
             if not message:
                 os._exit(0)
             obey(control, enter, json.loads(message), descriptors, (woken, waker))
+
+
+def anonymous_kb():
+    """Memory that every child shares with us, and that its own cgroup does not count."""
+    try:
+        with open("/proc/self/status") as file:
+            for line in file:
+                if line.startswith("RssAnon:"):
+                    return int(line.split()[1])
+    except OSError:
+        pass
+    return 0
 
 
 def load_enter(path):
@@ -197,10 +209,8 @@ def become(control, channel, output, own, plan):
         if descriptor > 2:
             os.close(descriptor)
     forget_the_zygote()
-    try:
-        bootstrap.main(Channel(channel))
-    finally:
-        os._exit(1)
+    # From here on this is a process like any other: what ends it ends it as it would end a fresh interpreter.
+    bootstrap.main(Channel(channel))
 
 
 def forget_the_zygote():
