@@ -15,7 +15,10 @@ import pytest
 from pilotlight.storage.migrations import schema_files
 from pilotlight.storage.postgres import PostgresDatabase
 from pilotlight.storage.sqlite import SqliteDatabase
+from tests.clouds import cloud, postgres_cloud, sqlite_cloud, sqlite_only_cloud
 from tests.postgres_server import find_binaries, postgres_server
+
+__all__ = ["cloud", "postgres_cloud", "sqlite_cloud", "sqlite_only_cloud"]
 
 STORAGE = "pilotlight.storage"
 _numbers = itertools.count()

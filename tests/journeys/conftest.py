@@ -1,5 +1,0 @@
-"""Whole stories, on a real server."""
-
-from tests.clouds import cloud, postgres_cloud, sqlite_cloud, sqlite_only_cloud
-
-__all__ = ["cloud", "postgres_cloud", "sqlite_cloud", "sqlite_only_cloud"]
