@@ -19,7 +19,14 @@ from typing import Any, Literal
 from pilotlight.engine.contract import FunctionVersion
 from pilotlight.engine.instance import Instance, Process
 from pilotlight.engine.runtimes.interpreters import Interpreter, Interpreters
-from pilotlight.engine.runtimes.zygotes import LIBRARY_PATH, Kind, ZygoteGone, Zygotes
+from pilotlight.engine.runtimes.zygotes import (
+    BOOTSTRAP_PLACE,
+    LIBRARY_PATH,
+    RUNTIME_PLACE,
+    Kind,
+    ZygoteGone,
+    Zygotes,
+)
 from pilotlight.engine.sandbox.contract import ENDPOINT_PORT, Launch, Sandbox, SandboxSpec
 from pilotlight.engine.sandbox.plain import PlainSandbox
 
@@ -76,7 +83,8 @@ class PythonRuntime:
         return SandboxSpec(
             code=version.code,
             layers=version.layers,
-            readable=(Path(interpreter.prefix), self._bootstrap, self._boto3),
+            readable=(Path(interpreter.prefix),),
+            mounted=((self._boto3, RUNTIME_PLACE), (self._bootstrap, BOOTSTRAP_PLACE)),
             memory_mb=version.memory_mb,
             ephemeral_mb=version.ephemeral_mb,
             egress=self._egress,
@@ -107,17 +115,20 @@ class PythonRuntime:
         """All of AWS's reserved variables, under the function's own. Credentials are added by the agent."""
         task, _ = places(version, sandbox)
         endpoint = f"http://127.0.0.1:{ENDPOINT_PORT}" if sandbox.isolated else self._endpoint
+        # Without a sandbox there is no /tmp of its own: this is the next best thing.
+        scratch = {"TMPDIR": str(sandbox.scratch)} if isinstance(sandbox, PlainSandbox) else {}
         return {
+            **scratch,
             "PATH": "/var/lang/bin:/usr/local/bin:/usr/bin/:/bin:/opt/bin",
             "LD_LIBRARY_PATH": LIBRARY_PATH,
-            "PYTHONPATH": ":".join(self._shared_libraries(self._interpreters.for_runtime(version.runtime))),
+            "PYTHONPATH": ":".join(self._shared_libraries(version, sandbox)),
             "LANG": "en_US.UTF-8",
             "TZ": ":UTC",
             "AWS_ENDPOINT_URL": endpoint,
             **version.environment,
             "_HANDLER": version.handler,
             "LAMBDA_TASK_ROOT": task,
-            "LAMBDA_RUNTIME_DIR": str(self._boto3),
+            "LAMBDA_RUNTIME_DIR": RUNTIME_PLACE if sandbox.isolated else str(self._boto3),
             "AWS_EXECUTION_ENV": f"AWS_Lambda_{version.runtime}",
             "AWS_REGION": version.region,
             "AWS_DEFAULT_REGION": version.region,
@@ -130,6 +141,7 @@ class PythonRuntime:
             "_AWS_XRAY_DAEMON_ADDRESS": "127.0.0.1",
             "_AWS_XRAY_DAEMON_PORT": "2000",
             "AWS_LAMBDA_RUNTIME_API": "127.0.0.1:9001",
+            **({"TMPDIR": str(sandbox.scratch)} if isinstance(sandbox, PlainSandbox) else {}),
         }
 
     def start_frame(
@@ -142,7 +154,7 @@ class PythonRuntime:
             "handler": version.handler,
             "environment": environment,
             "task_root": task,
-            "search_path": [*search, *self._shared_libraries(interpreter)],
+            "search_path": [*search, *self._shared_libraries(version, sandbox)],
             "runtime": version.runtime,
             "log_group": version.log_group,
             "log_stream": stream,
@@ -153,9 +165,10 @@ class PythonRuntime:
             "memory_mb": version.memory_mb,
         }
 
-    def _shared_libraries(self, interpreter: Interpreter) -> list[str]:
+    def _shared_libraries(self, version: FunctionVersion, sandbox: Sandbox) -> list[str]:
+        interpreter = self._interpreters.for_runtime(version.runtime)
         if interpreter.minor >= BOTO3_MINOR_MIN:
-            return [str(self._boto3)]
+            return [RUNTIME_PLACE if sandbox.isolated else str(self._boto3)]
         self._interpreters.warnings[f"boto3 on 3.{interpreter.minor}"] = (
             f"Today's boto3 needs Python 3.{BOTO3_MINOR_MIN}: functions on Python 3.{interpreter.minor} "
             "bring their own, in the package or a layer."
@@ -190,7 +203,7 @@ class PythonRuntime:
         """A zygote's child; None where there is no zygote yet, or none any more."""
         if self._zygotes is None:
             return None
-        kind = Kind(version.account, interpreter, boto3=self.road(version) == "boto3")
+        kind = Kind(version.account, interpreter, boto3=self.road(version) == "boto3", isolated=sandbox.isolated)
         zygote = self._zygotes.ready(kind) if self._forced is None else await self._zygotes.wait_ready(kind)
         if zygote is None:
             return None
@@ -212,7 +225,8 @@ class PythonRuntime:
         channel: int,
         output: int,
     ) -> Process:
-        argv = [interpreter.executable, "-s", "-S", str(self._bootstrap / "bootstrap.py"), str(CHANNEL)]
+        bootstrap = BOOTSTRAP_PLACE if sandbox.isolated else str(self._bootstrap)
+        argv = [interpreter.executable, "-s", "-S", f"{bootstrap}/bootstrap.py", str(CHANNEL)]
         wrapper = version.environment.get("AWS_LAMBDA_EXEC_WRAPPER")
         if wrapper:
             argv.insert(0, wrapper)

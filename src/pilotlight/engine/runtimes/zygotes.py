@@ -30,6 +30,9 @@ ZYGOTES_MAX = 16
 MESSAGE_MAX = 256 * 1024
 READY_SECONDS = 30.0
 FORK_SECONDS = 10.0
+RUNTIME_PLACE = "/var/runtime"
+"""AWS: where boto3 is."""
+BOOTSTRAP_PLACE = "/var/lang/bootstrap"
 LIBRARY_PATH = "/var/lang/lib:/lib64:/usr/lib64:/var/runtime:/var/runtime/lib:/var/task:/var/task/lib:/opt/lib"
 """AWS's own `LD_LIBRARY_PATH`. The dynamic loader reads it once, so the zygote must be started with it."""
 
@@ -45,6 +48,8 @@ class Kind:
     account: str
     interpreter: Interpreter
     boto3: bool
+    isolated: bool
+    """Whether its children find bootstrap and boto3 at a sandbox's places. So must it, since modules know theirs."""
 
 
 class ForkedProcess:
@@ -83,9 +88,19 @@ class Zygote:
         """Returns when it is warm. Raises ZygoteGone."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         arguments = [self.kind.interpreter.executable, "-s", "-S", "-E", str(self._bootstrap / "zygote.py"), "3"]
-        arguments += [str(Path(enter.__file__))]
-        if self.kind.boto3:
-            arguments.append(str(self._boto3))
+        places = {"boto3": str(self._boto3), "bootstrap": str(self._bootstrap)}
+        mounts = {RUNTIME_PLACE: str(self._boto3), BOOTSTRAP_PLACE: str(self._bootstrap)}
+        if self.kind.isolated:
+            places = {"boto3": RUNTIME_PLACE, "bootstrap": BOOTSTRAP_PLACE}
+            if self.kind.interpreter.prefix.startswith("/var/"):
+                mounts[self.kind.interpreter.prefix] = self.kind.interpreter.prefix
+        plan = {
+            "enter": str(Path(enter.__file__)),
+            "mounts": mounts if self.kind.isolated else {},
+            "bootstrap": places["bootstrap"],
+            "boto3": places["boto3"] if self.kind.boto3 else "",
+        }
+        arguments.append(json.dumps(plan))
         environment = {"LD_LIBRARY_PATH": LIBRARY_PATH, "LANG": "en_US.UTF-8", "TZ": ":UTC", "PATH": os.defpath}
         with theirs:
             actions = [
@@ -99,13 +114,16 @@ class Zygote:
         loop = asyncio.get_running_loop()
         self._ready = loop.create_future()
         loop.add_reader(ours, self._readable)
-        self.alive = True
+        warm = False
         try:
             async with asyncio.timeout(READY_SECONDS):
                 await self._ready
+            warm = self.alive = True
         except TimeoutError:
-            self.close()
             raise ZygoteGone("a zygote did not become ready") from None
+        finally:
+            if not warm:
+                self.close()
 
     async def fork(self, entry: Entry, channel: int, output: int) -> ForkedProcess:
         """A child inside the sandbox of `entry`, with a bootstrap on `channel`. Raises ZygoteGone."""
@@ -204,6 +222,7 @@ class Zygotes:
         self._zygotes: OrderedDict[Kind, Zygote] = OrderedDict()
         self._starting: dict[Kind, asyncio.Event] = {}
         self._failures: dict[Kind, int] = {}
+        self._closed = False
 
     def ready(self, kind: Kind) -> Zygote | None:
         """A warm zygote, or None while one is being started."""
@@ -211,7 +230,7 @@ class Zygotes:
         if zygote is not None and zygote.alive:
             self._zygotes.move_to_end(kind)
             return zygote
-        if kind not in self._starting and self._failures.get(kind, 0) < ATTEMPTS:
+        if kind not in self._starting and self._failures.get(kind, 0) < ATTEMPTS and not self._closed:
             self._starting[kind] = asyncio.Event()
             self._group.create_task(self._start(kind))
         return None
@@ -232,6 +251,9 @@ class Zygotes:
             self._failures[kind] = self._failures.get(kind, 0) + 1
             log.warning("a zygote of Python %s could not be started: %s", kind.interpreter.version, error)
         else:
+            if self._closed:
+                zygote.close()
+                return
             self._zygotes[kind] = zygote
             self._failures.pop(kind, None)
             while len(self._zygotes) > ZYGOTES_MAX:
@@ -240,6 +262,7 @@ class Zygotes:
             self._starting.pop(kind).set()
 
     def close(self) -> None:
+        self._closed = True
         for zygote in self._zygotes.values():
             zygote.close()
         self._zygotes.clear()

@@ -27,6 +27,8 @@ class SandboxSpec:
     """Merged read-only at /opt; a later layer hides an earlier one's files."""
     readable: tuple[Path, ...] = ()
     """Host directories that the interpreter needs, mounted read-only at their own paths."""
+    mounted: tuple[tuple[Path, str], ...] = ()
+    """Host directories, and where they are mounted read-only inside."""
     memory_mb: int = 128
     ephemeral_mb: int = 512
     egress: bool = True

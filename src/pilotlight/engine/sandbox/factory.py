@@ -97,7 +97,7 @@ class NamespaceFactory:
         self._refill()
 
     async def take(self, spec: SandboxSpec) -> NamespaceSandbox:
-        for path in (spec.code, *spec.layers, *spec.readable):
+        for path in (spec.code, *spec.layers, *spec.readable, *(path for path, _ in spec.mounted)):
             if not path.is_absolute():
                 raise ValueError(f"{path} is not absolute")
         sandbox = await self._from_pool()
@@ -143,7 +143,7 @@ class NamespaceFactory:
         image = ""
         if self._template and spec.ephemeral_mb != DEFAULT_TMP_MB:
             image = await asyncio.to_thread(self._new_image, sandbox.id, spec.ephemeral_mb)
-        directories = [(str(spec.code), "/var/task")]
+        directories = [(str(spec.code), "/var/task"), *((str(path), target) for path, target in spec.mounted)]
         directories += [(str(path), str(path)) for path in spec.readable if not str(path).startswith("/usr/")]
         await self._daemon.order(
             "furnish",

@@ -21,6 +21,10 @@ import logs  # noqa: E402
 from context import LambdaContext  # noqa: E402
 from frames import FAILURE, INIT_FAILED, INVOKE, READY, RESPONSE, START, Channel  # noqa: E402
 
+# A function may have modules of these names, and must find its own.
+for _name in ("logs", "context", "frames"):
+    del sys.modules[_name]
+
 
 class Fault(Exception):
     """What is wrong with the function, not with its code's own logic."""
@@ -63,16 +67,22 @@ def make_encoder(start):
     return Encoder(ensure_ascii=not plain, allow_nan=False)
 
 
-def main(channel):
+def main(channel, forked):
+    """`forked`: the environment is still the zygote's."""
     kind, body = channel.receive()
     if kind != START:
         os._exit(2)
-    serve(channel, json.loads(body))
+    start = json.loads(body)
+    if forked:
+        os.environ.clear()
+        os.environ.update(start["environment"])
+        time.tzset()
+    prepare(start)
+    serve(channel, start)
 
 
 def serve(channel, start):
     """Initialise, then answer until the platform closes the channel."""
-    prepare(start)
     logs.set_up(channel, start)
     try:
         handler = load(start["handler"])
@@ -89,10 +99,7 @@ def serve(channel, start):
 
 
 def prepare(start):
-    """The environment and the search path that a function sees."""
-    os.environ.clear()
-    os.environ.update(start["environment"])
-    time.tzset()
+    """The search path and the directory that a function starts with."""
     own = [path for path in sys.path if path not in (HERE, "") and not path.startswith(start["task_root"])]
     stdlib = [path for path in own if path not in start["search_path"]]
     sys.path[:] = [start["task_root"], *start["search_path"], *stdlib]
@@ -206,4 +213,4 @@ def fail(channel, header, kind, message, trace):
 
 
 if __name__ == "__main__":
-    main(Channel(int(sys.argv[1])))
+    main(Channel(int(sys.argv[1])), forked=False)

@@ -1,11 +1,19 @@
 """A warm interpreter that forks into sandboxes. Standard library only, Python 3.8 and newer; never threaded.
 
-Started by exec with its control socket's number, the path of `enter.py`, and what to preload. Each order comes as one
-message of JSON with descriptors: the bootstrap's socket, its output, then the sandbox's own. The answer names the pid;
-when a child ends, another message says how.
+Started by exec with its control socket's number and a plan. Each order comes as one message of JSON with descriptors:
+the bootstrap's socket, its output, then the sandbox's own. The answer names the pid; when a child ends, another message
+says how.
+
+The plan, as JSON:
+  enter      path of `enter.py`
+  mounts     place → directory: what is bound over an empty /var of our own, so that modules have the paths that they
+             have in a sandbox
+  bootstrap  directory of the bootstrap
+  boto3      directory to preload boto3 from, or nothing
 """
 
 import array
+import ctypes
 import gc
 import importlib
 import importlib.util
@@ -16,12 +24,8 @@ import signal
 import socket
 import sys
 
-HERE = os.path.dirname(os.path.abspath(__file__))
-sys.path.insert(0, HERE)
-
-import bootstrap  # noqa: E402
-from frames import Channel  # noqa: E402
-
+CLONE_NEWNS = 0x00020000
+MS_BIND, MS_REC, MS_PRIVATE = 0x1000, 0x4000, 0x40000
 MESSAGE_MAX = 256 * 1024
 DESCRIPTORS_MAX = 32
 SERVICES = ("s3", "dynamodb", "lambda", "sqs", "sns", "sts", "events", "stepfunctions", "logs", "ssm", "secretsmanager")
@@ -73,8 +77,11 @@ STANDARD = [
 
 def main():
     control = socket.socket(fileno=int(sys.argv[1]))
-    enter = load_enter(sys.argv[2])
-    preload(sys.argv[3:])
+    plan = json.loads(sys.argv[2])
+    enter = load_enter(plan["enter"])
+    mount(plan["mounts"])
+    bootstrap = load_bootstrap(plan["bootstrap"])
+    preload(plan["boto3"])
     woken, waker = os.pipe()
     os.set_blocking(waker, False)
     os.set_blocking(woken, False)
@@ -95,7 +102,7 @@ def main():
             message, descriptors = receive(control)
             if not message:
                 os._exit(0)
-            obey(control, enter, json.loads(message), descriptors, (woken, waker))
+            obey(control, (enter, bootstrap), json.loads(message), descriptors, (woken, waker))
 
 
 def anonymous_kb():
@@ -117,13 +124,45 @@ def load_enter(path):
     return module
 
 
-def preload(paths):
-    """The standard library's usual modules; with `paths`, boto3 and the parsed models of the usual services."""
+def mount(places):
+    """In a mount namespace of our own, a /var with nothing in it but these."""
+    if not places:
+        return
+    libc = ctypes.CDLL(None, use_errno=True)
+    sources = {place: os.open(source, os.O_PATH) for place, source in places.items()}
+    check(libc.unshare(CLONE_NEWNS), "unshare")
+    check(libc.mount(b"none", b"/", None, MS_REC | MS_PRIVATE, None), "mount /")
+    check(libc.mount(b"none", b"/var", b"tmpfs", 0, b"mode=755,size=64k"), "mount /var")
+    for place, descriptor in sources.items():
+        os.makedirs(place, exist_ok=True)
+        # By descriptor, since the source itself may be below /var.
+        source = f"/proc/self/fd/{descriptor}".encode()
+        check(libc.mount(source, place.encode(), None, MS_BIND | MS_REC, None), "mount " + place)
+        os.close(descriptor)
+
+
+def check(result, what):
+    if result < 0:
+        number = ctypes.get_errno()
+        raise OSError(number, f"{what}: {os.strerror(number)}")
+
+
+def load_bootstrap(directory):
+    """The bootstrap's modules. A function may have modules of the same names, so they are not left to be found."""
+    sys.path[:] = [path for path in sys.path if path != os.path.dirname(os.path.abspath(__file__))]
+    sys.path.insert(0, directory)
+    module = importlib.import_module("bootstrap")
+    del sys.modules["bootstrap"]
+    return module
+
+
+def preload(boto3_directory):
+    """The standard library's usual modules, and boto3 with the parsed models of the usual services."""
     for name in STANDARD:
         importlib.import_module(name)
-    if not paths:
+    if not boto3_directory:
         return
-    sys.path.extend(paths)
+    sys.path.append(boto3_directory)
     os.environ.setdefault("AWS_EC2_METADATA_DISABLED", "true")
     import boto3
     import botocore.loaders
@@ -176,7 +215,8 @@ def report_ended(control):
         control.send(json.dumps({"ended": pid, "status": code}).encode())
 
 
-def obey(control, enter, order, descriptors, own):
+def obey(control, modules, order, descriptors, own):
+    enter, bootstrap = modules
     channel, output, inside = descriptors[0], descriptors[1], descriptors[2:]
     try:
         pid = os.fork() if order["plan"].get("plain") else enter.fork_into(order["plan"], inside)
@@ -184,7 +224,7 @@ def obey(control, enter, order, descriptors, own):
         control.send(json.dumps({"order": order["order"], "failed": str(error)}).encode())
         pid = -1
     if pid == 0:
-        become(control, channel, output, own, order["plan"])
+        become(control, bootstrap, channel, output, own, order["plan"])
         return
     for descriptor in descriptors:
         os.close(descriptor)
@@ -192,7 +232,7 @@ def obey(control, enter, order, descriptors, own):
         control.send(json.dumps({"order": order["order"], "pid": pid}).encode())
 
 
-def become(control, channel, output, own, plan):
+def become(control, bootstrap, channel, output, own, plan):
     """In the child, inside the sandbox: nothing of the zygote's stays open, and the bootstrap takes over."""
     signal.set_wakeup_fd(-1)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
@@ -210,7 +250,7 @@ def become(control, channel, output, own, plan):
             os.close(descriptor)
     forget_the_zygote()
     # From here on this is a process like any other: what ends it ends it as it would end a fresh interpreter.
-    bootstrap.main(Channel(channel))
+    bootstrap.main(bootstrap.Channel(channel), forked=True)
 
 
 def forget_the_zygote():
