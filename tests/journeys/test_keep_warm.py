@@ -2,32 +2,17 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 import urllib.request
-from pathlib import Path
 
 import pytest
 
 from pilotlight.testing.cloud import Cloud
-
-SAMPLES = Path(os.environ.get("PILOTLIGHT_ACCEPTANCE", Path(__file__).parents[3] / "shared" / "acceptance"))
+from tests.journeys.commands import SAMPLES, pilotlight
 
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(not SAMPLES.is_dir(), reason="the article's samples are not beside this checkout"),
 ]
-
-
-def pilotlight(cloud: Cloud, *arguments: str) -> str:
-    """A command, as a user types it."""
-    environment = {**os.environ, **cloud.environment}
-    done = subprocess.run(
-        [sys.executable, "-m", "pilotlight", *arguments], env=environment, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
 
 
 def test_the_schedule_finds_the_function_warm(cloud: Cloud) -> None:
