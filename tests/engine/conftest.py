@@ -1,0 +1,51 @@
+"""Worlds for the engine's suites: each road into each kind of sandbox, made once for the session."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import AsyncIterator
+from typing import cast
+
+import pytest
+import pytest_asyncio
+
+from pilotlight.engine.runtimes.python import Road
+from tests.engine.world import Isolation, World, world
+
+ROOT = sys.platform == "linux" and os.geteuid() == 0
+needs_root = (pytest.mark.linux, pytest.mark.skipif(not ROOT, reason="sandboxes of namespaces need Linux and root"))
+NAMESPACES = [
+    pytest.param(("namespaces", road), marks=needs_root, id=f"namespaces-{road}") for road in ("boto3", "bare", "exec")
+]
+PLAIN = [pytest.param(("plain", road), id=f"plain-{road}") for road in ("boto3", "bare", "exec")]
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session", params=[*PLAIN, *NAMESPACES])
+async def each(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
+    """A world for every road and isolation."""
+    isolation, road = cast(tuple[Isolation, Road], request.param)
+    async with world(tmp_path_factory.mktemp(f"{isolation}-{road}"), isolation, road) as made:
+        yield made
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def plain(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
+    """One world, for what does not depend on road or isolation."""
+    async with world(tmp_path_factory.mktemp("plain"), "plain", "bare") as made:
+        yield made
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def choosing(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
+    """A world where the runtime chooses the road."""
+    async with world(tmp_path_factory.mktemp("choosing"), "plain", None) as made:
+        yield made
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session", params=NAMESPACES)
+async def sandboxed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
+    """What only namespaces and cgroups give."""
+    isolation, road = cast(tuple[Isolation, Road], request.param)
+    async with world(tmp_path_factory.mktemp(f"sandboxed-{road}"), isolation, road) as made:
+        yield made
