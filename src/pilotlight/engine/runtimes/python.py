@@ -205,11 +205,13 @@ class PythonRuntime:
             return None
         kind = Kind(version.account, interpreter, boto3=self.road(version) == "boto3", isolated=sandbox.isolated)
         zygote = self._zygotes.ready(kind) if self._forced is None else await self._zygotes.wait_ready(kind)
-        if zygote is None:
-            return None
         try:
+            if zygote is None:
+                raise ZygoteGone("there is no zygote yet")
             process = await zygote.fork(sandbox.entry(), channel, output)
         except ZygoteGone:
+            if self._forced is not None:
+                raise
             return None  # exec works without it
         if isinstance(sandbox, PlainSandbox):
             sandbox.adopt(process.pid)

@@ -129,8 +129,8 @@ def mount(places):
     if not places:
         return
     libc = ctypes.CDLL(None, use_errno=True)
-    sources = {place: os.open(source, os.O_PATH) for place, source in places.items()}
     check(libc.unshare(CLONE_NEWNS), "unshare")
+    sources = {place: os.open(source, os.O_PATH) for place, source in places.items()}
     check(libc.mount(b"none", b"/", None, MS_REC | MS_PRIVATE, None), "mount /")
     check(libc.mount(b"none", b"/var", b"tmpfs", 0, b"mode=755,size=64k"), "mount /var")
     for place, descriptor in sources.items():
