@@ -129,7 +129,7 @@ def _next_variable(text: str, position: int) -> int:
     start = text.find("${", position)
     while start >= 0:
         inner = text[start + 2 : max(_closing(text, start), start + 2)].strip()
-        if not inner.startswith("AWS::") and (":" in inner or inner[:1] in ("'", '"')):
+        if not inner.startswith("AWS::") and (":" in inner or inner[:1] in ("'", '"') or inner.startswith("file(")):
             return start
         start = text.find("${", start + 2)
     return -1
