@@ -61,6 +61,7 @@ from pilotlight.services.awslambda.surroundings import Surroundings
 from pilotlight.services.awslambda.trust import RoleTrust
 from pilotlight.services.cloudformation import service as cloudformation
 from pilotlight.services.contract import Service
+from pilotlight.services.dynamodb import service as dynamodb
 from pilotlight.services.events import service as events
 from pilotlight.services.iam.principals import Principals
 from pilotlight.services.iam.service import iam_service
@@ -86,6 +87,7 @@ SCHEMAS = [
     "pilotlight.services.iam",
     "pilotlight.services.awslambda",
     "pilotlight.services.s3",
+    "pilotlight.services.dynamodb",
     "pilotlight.services.cloudformation",
     "pilotlight.services.apigatewayv2",
     "pilotlight.services.events",
@@ -230,6 +232,8 @@ class Node:
                 wake_provisioning=wake_provisioning,
             )
         )
+        items = dynamodb.make_parts(database, clock, ids, self.settings)
+        self.reconcilers += [Reconciler(name, work, clock) for name, work in items.reconcilers.items()]
         types = resource_types()
         deployer = Deployer(database, self.cloud, clock, ids, types)
         wake_stacks.reconciler = Reconciler("stacks", deployer.work, clock)
@@ -242,6 +246,7 @@ class Node:
             logs.make_service(self.log_database, clock, self.logs),
             s3.make_service(database, self.blobs, clock, ids, self.cloud, wake_delivery),
             apigatewayv2.make_service(database, clock, ids, self.settings.port),
+            items.service,
             events.make_service(database, clock, wake_schedules),
             cloudformation.make_service(database, self.cloud, clock, ids, known_types=types, wake=wake_stacks),
         ]
