@@ -13,6 +13,7 @@ from typing import Any
 
 from pilotlight.deploy.serverless import naming, package
 from pilotlight.deploy.serverless.service import Function, ServiceDefinition, ServiceError, find_document
+from pilotlight.deploy.serverless.sharing import share_layers
 from pilotlight.deploy.serverless.template import first_template, full_template
 
 CAPABILITIES = ["CAPABILITY_IAM", "CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND"]
@@ -60,6 +61,9 @@ class Deployment:
     # Deploying.
 
     def deploy(self, endpoint: str) -> Summary:
+        self._service, told = share_layers(self._service)
+        for sentence in told:
+            self._progress(sentence)
         packages = {function.key: self._package(function) for function in self._service.functions}
         stack = self._service.stack_name
         if not self._exists():

@@ -25,6 +25,8 @@ import socket
 import sys
 
 CLONE_NEWNS = 0x00020000
+MADV_COLLAPSE = 25
+HUGE_PAGE = 2 << 20
 MS_BIND, MS_REC, MS_PRIVATE = 0x1000, 0x4000, 0x40000
 MESSAGE_MAX = 256 * 1024
 DESCRIPTORS_MAX = 32
@@ -89,6 +91,7 @@ def main():
     signal.set_wakeup_fd(waker, warn_on_full_buffer=False)
     gc.collect()
     gc.freeze()
+    gather_pages()
     control.send(json.dumps({"ready": os.getpid(), "shared_kb": anonymous_kb()}).encode())
     while True:
         readable, _, _ = select.select([control, woken], [], [])
@@ -103,6 +106,25 @@ def main():
             if not message:
                 os._exit(0)
             obey(control, (enter, bootstrap), json.loads(message), descriptors, (woken, waker))
+
+
+def gather_pages():
+    """Make huge pages of the heap: a fork copies the page tables, and that is most of what it costs."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.madvise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
+    try:
+        with open("/proc/self/maps") as file:
+            maps = [line.split() for line in file]
+    except OSError:
+        return
+    for fields in maps:
+        if "w" not in fields[1] or (len(fields) > 5 and fields[5] != "[heap]"):
+            continue
+        start, end = (int(text, 16) for text in fields[0].split("-"))
+        start = -(-start // HUGE_PAGE) * HUGE_PAGE
+        end = end // HUGE_PAGE * HUGE_PAGE
+        if start < end:
+            libc.madvise(start, end - start, MADV_COLLAPSE)  # Linux 6.1; elsewhere it does nothing
 
 
 def anonymous_kb():
@@ -172,7 +194,7 @@ def preload(boto3_directory):
     shared = make(None)
     for service in SERVICES:
         try:
-            shared.load_service_model(service, "service-2")
+            lighten(shared.load_service_model(service, "service-2"))
             shared.load_service_model(service, "endpoint-rule-set-1")
         except Exception:
             continue
@@ -192,6 +214,20 @@ def preload(boto3_directory):
     for service in ("s3", "dynamodb"):
         session.client(service)
     session.resource("dynamodb")
+
+
+def lighten(model):
+    """Take out the prose, which is half of a model and which only `help` shows."""
+    pending = [model]
+    while pending:
+        node = pending.pop()
+        if isinstance(node, dict):
+            if isinstance(node.get("documentation"), str):
+                # Emptied and not removed: botocore asks some members for theirs.
+                node["documentation"] = ""
+            pending.extend(node.values())
+        elif isinstance(node, list):
+            pending.extend(node)
 
 
 def receive(control):
@@ -258,7 +294,6 @@ def forget_the_zygote():
     import random
 
     random.seed()
-    sys.path_importer_cache.clear()
 
 
 if __name__ == "__main__":
