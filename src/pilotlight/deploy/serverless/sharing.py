@@ -1,9 +1,9 @@
 """A layer that one function names and another one needs.
 
-The article's image processor has two functions in one module that imports PIL, and gives only one of them the layer with
-it. On AWS the other would fail with `Runtime.ImportModuleError`; the article means it to work. So a function whose module
-imports what is neither in its package nor in the runtime is given the layers of its neighbours in that module,
-and whoever deploys is told.
+The article's image processor has two functions in one module that imports PIL, and gives only one of them the layer
+with it. On AWS the other would fail with `Runtime.ImportModuleError`; the article means it to work. So a function whose
+module imports what is neither in its package nor in the runtime is given the layers of its neighbours in that module, and
+whoever deploys is told.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ def share_layers(service: ServiceDefinition) -> tuple[ServiceDefinition, list[st
         if missing and neighbours:
             donor = neighbours[0]
             told.append(
-                f"warning: {function.key} imports {', '.join(sorted(missing))} and has no layer with it; on AWS it would "
-                f"fail with Runtime.ImportModuleError. Here it is given the layers of {donor.key}."
+                f"warning: {function.key} imports {', '.join(sorted(missing))} and has no layer with it; on AWS it "
+                f"would fail with Runtime.ImportModuleError. Here it is given the layers of {donor.key}."
             )
             function = replace(function, layers=donor.layers)
         functions.append(function)
