@@ -7,12 +7,17 @@ paths lead out, links point out, sizes lie, and a kilobyte may hold a gigabyte.
 from __future__ import annotations
 
 import base64
+import errno
 import hashlib
 import io
+import lzma
 import os
 import shutil
 import stat
+import struct
 import zipfile
+import zlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -23,6 +28,14 @@ UNZIPPED_BYTES_MAX = 262_144_000
 ENTRIES_MAX = 50_000
 NAME_BYTES_MAX = 255
 CHUNK = 1 << 20
+
+
+LINK_BYTES_MAX = 4095
+_BROKEN: tuple[type[Exception], ...] = (
+    *(zipfile.BadZipFile, zipfile.LargeZipFile, zlib.error, lzma.LZMAError, struct.error),
+    *(EOFError, NotImplementedError, RuntimeError, ValueError),
+)
+_OUR_TROUBLE = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EMFILE, errno.ENFILE)
 
 
 class PackageInvalid(Exception):
@@ -115,7 +128,12 @@ def unpack(data: bytes, target: Path) -> int:
             total = 0
             for entry in entries:
                 total += _unpack_entry(archive, entry, target, UNZIPPED_BYTES_MAX - total)
-    except (zipfile.BadZipFile, NotImplementedError, EOFError, RuntimeError, zipfile.LargeZipFile, OSError) as error:
+            _check_links(entries, target)
+    except _BROKEN as error:
+        raise PackageInvalid(str(error)) from error
+    except OSError as error:
+        if error.errno in _OUR_TROUBLE:
+            raise
         raise PackageInvalid(str(error)) from error
     target.chmod(0o755)
     return total
@@ -127,11 +145,15 @@ def _unpack_entry(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, target: Path
         return 0
     mode = entry.external_attr >> 16
     if entry.is_dir():
-        path.mkdir(parents=True, exist_ok=True, mode=0o755)
+        _make_directory(path)
         return 0
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o755)
+    _make_directory(path.parent)
     if stat.S_ISLNK(mode):
-        return _link(archive.read(entry)[:4096].decode(), path, target)
+        with archive.open(entry) as source:
+            aim = source.read(LINK_BYTES_MAX + 1)
+        if not 0 < len(aim) <= LINK_BYTES_MAX:
+            raise PackageInvalid(f"the link {entry.filename!r} leads nowhere")
+        return _link(aim.decode(), path, target)
     if path.is_symlink() or path.is_dir():
         raise PackageInvalid(f"{entry.filename} is in the package twice")
     written = 0
@@ -144,6 +166,15 @@ def _unpack_entry(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, target: Path
     # AWS: a package's files must be readable by all; we make them so, and keep who may execute.
     path.chmod(0o755 if mode & 0o111 else 0o644)
     return written
+
+
+def _make_directory(path: Path) -> None:
+    """With its parents, open to everyone whatever our umask is."""
+    if path.is_dir():
+        return
+    _make_directory(path.parent)
+    path.mkdir()
+    path.chmod(0o755)
 
 
 def _safe_path(name: str, target: Path) -> Path | None:
@@ -173,6 +204,15 @@ def _link(aim: str, path: Path, target: Path) -> int:
         raise PackageInvalid(f"{path.name!r} is in the package twice")
     path.symlink_to(aim)
     return 0
+
+
+def _check_links(entries: Iterable[zipfile.ZipInfo], target: Path) -> None:
+    """Each link seems to stay inside by itself, but several together may lead out: `a -> .` makes `a/..` the parent."""
+    inside = Path(os.path.realpath(target))
+    for entry in entries:
+        path = _safe_path(entry.filename, target)
+        if path is not None and path.is_symlink() and not Path(os.path.realpath(path)).is_relative_to(inside):
+            raise PackageInvalid(f"the link {entry.filename!r} leads out of the package")
 
 
 def _sync(folder: Path) -> None:
