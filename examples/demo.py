@@ -54,9 +54,9 @@ def wait_for(what: Callable[[], Any]) -> Any:
     raise SystemExit("it did not happen in time; see the log of the cloud")
 
 
-def timed(cloud: Cloud, function: str, event: dict[str, Any]) -> float:
+def timed(functions: Any, function: str, event: dict[str, Any]) -> float:
     started = time.perf_counter()
-    answer = cloud.client("lambda").invoke(FunctionName=function, Payload=json.dumps(event).encode())
+    answer = functions.invoke(FunctionName=function, Payload=json.dumps(event).encode())
     milliseconds = (time.perf_counter() - started) * 1000
     payload = answer["Payload"].read().decode()
     if "FunctionError" in answer:
@@ -99,12 +99,13 @@ def tell(cloud: Cloud) -> None:
         "pictures-dev-shrink": {"Records": [record]},
         "pictures-dev-describe": {"pathParameters": {"name": "sunset"}},
     }
+    functions = cloud.client("lambda")
     say("invoking by name           cold        warm")
     for function, event in events.items():
         # The HTTP request has warmed `describe`: a new environment makes its next start a cold one again.
-        cloud.client("lambda").update_function_configuration(FunctionName=function, Description="cold again")
-        cold = timed(cloud, function, event)
-        warm = min(timed(cloud, function, event) for _ in range(3))
+        functions.update_function_configuration(FunctionName=function, Description="cold again")
+        cold = timed(functions, function, event)
+        warm = min(timed(functions, function, event) for _ in range(3))
         say(f"  {function:<22} {cold:>7.1f} ms  {warm:>7.1f} ms")
 
     say("\nthe last lines of the log of `shrink`")

@@ -2,8 +2,8 @@
 
 The article's image processor has two functions in one module that imports PIL, and gives only one of them the layer
 with it. On AWS the other would fail with `Runtime.ImportModuleError`; the article means it to work. So a function whose
-module imports what is neither in its package nor in the runtime is given the layers of its neighbours in that module, and
-whoever deploys is told.
+module imports what is neither in its package nor in the runtime is given the layers of its neighbours in that module,
+and whoever deploys is told.
 """
 
 from __future__ import annotations
