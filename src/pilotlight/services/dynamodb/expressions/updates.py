@@ -69,9 +69,9 @@ def _index(path: Path) -> int:
 
 def bind_update(update: tree.Update, binding: Binding) -> BoundUpdate:
     """Raises AwsError, in DynamoDB's order: names, values, overlapping paths, then operands."""
-    for faults in (_undefined(update, binding), _overlapping(update, binding)):
-        if faults is not None:
-            raise faults.answer(KIND)
+    fault = _undefined(update, binding) or overlap([binding.path(action.path) for action in update])
+    if fault is not None:
+        raise fault.answer(KIND)
     try:
         for action in update:
             if action.section in ("ADD", "DELETE"):
@@ -104,10 +104,6 @@ def _undefined(update: tree.Update, binding: Binding) -> Fault | None:
         visit(action.path)
         visit(action.operand)
     return next(iter([*names, *values]), None)
-
-
-def _overlapping(update: tree.Update, binding: Binding) -> Fault | None:
-    return overlap([binding.path(action.path) for action in update])
 
 
 def _check_operand(action: tree.Action, binding: Binding) -> None:
