@@ -91,8 +91,8 @@ def table_key(request: Request, attributes: Mapping[str, str]) -> KeySchema:
     if len(elements) > len(attributes):
         raise invalid("Invalid KeySchema: Some index key attribute have no definition")
     key = key_schema(elements, attributes)
-    has_indexes = request.get("LocalSecondaryIndexes") or request.get("GlobalSecondaryIndexes")
-    if not has_indexes and len(elements) != len(attributes):
+    indexed = any(request.get(name) is not None for name in ("LocalSecondaryIndexes", "GlobalSecondaryIndexes"))
+    if not indexed and len(elements) != len(attributes):
         raise parameters_invalid(
             "Number of attributes in KeySchema does not exactly match number of attributes defined in "
             "AttributeDefinitions"
