@@ -142,6 +142,28 @@ async def test_credentials_that_end_soon_are_not_used(plain: World) -> None:
     plain.clock.ahead_seconds -= 2_000_000_000
 
 
+async def test_an_instance_does_not_live_for_days_however_much_it_is_used(plain: World) -> None:
+    version = plain.version(COUNT)
+    await plain.answer(version)
+    for hours in range(12):
+        assert (await plain.answer(version))[0] == hours + 2
+        plain.clock.ahead_seconds += 3600
+    assert (await plain.answer(version))[0] == 1
+
+
+async def test_provisioned_instances_do_not_live_for_days_either(plain: World) -> None:
+    version = plain.version(COUNT)
+    key = version.arn + ":live"
+    await plain.agent.provision(key, version, 1)
+    await plain.settled(lambda: plain.agent.provision_status(key).status == "READY")
+    _, before = await plain.answer(version, provisioned_key=key)
+    plain.later(13 * 3600)
+    await plain.settled(lambda: plain.agent.provision_status(key).status == "READY")
+    _, after = await plain.answer(version, provisioned_key=key)
+    assert after != before
+    await plain.agent.provision(key, version, 0)
+
+
 async def test_a_runtime_that_nobody_has(plain: World) -> None:
     with pytest.raises(RuntimeUnavailable, match=r"ruby3\.3 is not supported"):
         await plain.invoke(plain.version(COUNT, runtime="ruby3.3"))

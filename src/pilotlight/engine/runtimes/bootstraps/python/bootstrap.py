@@ -9,6 +9,7 @@ import importlib
 import json
 import os
 import re
+import signal
 import sys
 import time
 import traceback
@@ -24,6 +25,8 @@ from frames import FAILURE, INIT_FAILED, INVOKE, READY, RESPONSE, START, Channel
 # A function may have modules of these names, and must find its own.
 for _name in ("logs", "context", "frames"):
     del sys.modules[_name]
+
+PR_SET_PDEATHSIG = 1
 
 
 class Fault(Exception):
@@ -212,5 +215,14 @@ def fail(channel, header, kind, message, trace):
     channel.send(FAILURE, json.dumps(body).encode())
 
 
+def end_with_parent():
+    """Whoever started us may be killed while a handler runs, and nobody else would end it."""
+    if sys.platform == "linux":
+        import ctypes
+
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+
+
 if __name__ == "__main__":
+    end_with_parent()
     main(Channel(int(sys.argv[1])), forked=False)

@@ -93,19 +93,37 @@ def main():
     gc.freeze()
     gather_pages()
     control.send(json.dumps({"ready": os.getpid(), "shared_kb": anonymous_kb()}).encode())
+    plain = set()
     while True:
         readable, _, _ = select.select([control, woken], [], [])
-        if woken in readable:
-            try:
-                os.read(woken, 4096)
-            except BlockingIOError:
-                pass
-            report_ended(control)
-        if control in readable:
-            message, descriptors = receive(control)
-            if not message:
-                os._exit(0)
-            obey(control, (enter, bootstrap), json.loads(message), descriptors, (woken, waker))
+        try:
+            if woken in readable:
+                drain(woken)
+                report_ended(control, plain)
+            message, descriptors = receive(control) if control in readable else (None, ())
+        except OSError:
+            message = b""
+        if message == b"":
+            abandon(plain)
+        if message:
+            obey(control, (enter, bootstrap), json.loads(message), descriptors, (woken, waker), plain)
+
+
+def drain(descriptor):
+    try:
+        os.read(descriptor, 4096)
+    except BlockingIOError:
+        pass
+
+
+def abandon(plain):
+    """The platform is gone, and did not say good-bye: children without a sandbox would live on for ever."""
+    for pid in plain:
+        try:
+            os.killpg(pid, signal.SIGKILL)
+        except OSError:
+            continue
+    os._exit(0)
 
 
 def gather_pages():
@@ -239,7 +257,7 @@ def receive(control):
     return message, list(descriptors)
 
 
-def report_ended(control):
+def report_ended(control, plain):
     while True:
         try:
             pid, status = os.waitpid(-1, os.WNOHANG)
@@ -247,11 +265,12 @@ def report_ended(control):
             return
         if not pid:
             return
+        plain.discard(pid)
         code = -os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
         control.send(json.dumps({"ended": pid, "status": code}).encode())
 
 
-def obey(control, modules, order, descriptors, own):
+def obey(control, modules, order, descriptors, own, plain):
     enter, bootstrap = modules
     channel, output, inside = descriptors[0], descriptors[1], descriptors[2:]
     try:
@@ -264,6 +283,8 @@ def obey(control, modules, order, descriptors, own):
         return
     for descriptor in descriptors:
         os.close(descriptor)
+    if pid > 0 and order["plan"].get("plain"):
+        plain.add(pid)
     if pid > 0:
         control.send(json.dumps({"order": order["order"], "pid": pid}).encode())
 
