@@ -122,24 +122,24 @@ async def test_one_of_many_wins_a_conditional_put(simple: Dynamo) -> None:
     assert sorted(answers) == ["", *["ConditionalCheckFailedException: The conditional request failed"] * 11]
 
 
-@pytest.mark.parametrize(
-    ("item", "message"),
-    [
-        ({"a": s("x")}, WRONG + "Missing the key id in the item"),
-        ({"id": n(1)}, WRONG + "Type mismatch for key id expected: S actual: N"),
-        ({"id": {"L": []}}, WRONG + "Type mismatch for key id expected: S actual: L"),
-        (
-            {"id": s("")},
-            "One or more parameter values are not valid. The AttributeValue for a key attribute cannot contain an "
-            "empty string value. Key: id",
-        ),
-        ({"id": s("x" * 2049)}, WRONG + "Size of hashkey has exceeded the maximum size limit of2048 bytes"),
-        ({**KEY, "a": s("x" * 409_600)}, "Item size has exceeded the maximum allowed size"),
-        ({**KEY, "a": {"NS": ["1", "1"]}}, "Input collection contains duplicates"),
-    ],
-)
-async def test_items_that_cannot_be_put(simple: Dynamo, item: dict[str, Any], message: str) -> None:
-    assert await simple.message("put_item", TableName="Simple", Item=item) == message
+NO_ITEMS: list[tuple[Any, Any]] = [
+    ({"a": s("x")}, WRONG + "Missing the key id in the item"),
+    ({"id": n(1)}, WRONG + "Type mismatch for key id expected: S actual: N"),
+    ({"id": {"L": []}}, WRONG + "Type mismatch for key id expected: S actual: L"),
+    (
+        {"id": s("")},
+        "One or more parameter values are not valid. The AttributeValue for a key attribute cannot contain an "
+        "empty string value. Key: id",
+    ),
+    ({"id": s("x" * 2049)}, WRONG + "Size of hashkey has exceeded the maximum size limit of2048 bytes"),
+    ({**KEY, "a": s("x" * 409_600)}, "Item size has exceeded the maximum allowed size"),
+    ({**KEY, "a": {"NS": ["1", "1"]}}, "Input collection contains duplicates"),
+]
+
+
+async def test_items_that_cannot_be_put(simple: Dynamo) -> None:
+    for item, message in NO_ITEMS:
+        assert await simple.message("put_item", TableName="Simple", Item=item) == message
 
 
 async def test_an_item_may_have_400_kb_and_no_more(simple: Dynamo) -> None:
@@ -160,49 +160,49 @@ async def test_keys_that_do_not_fit(simple: Dynamo, key: dict[str, Any]) -> None
         assert told == "The provided key element does not match the schema"
 
 
-@pytest.mark.parametrize(
-    ("more", "message"),
-    [
-        ({"ReturnValues": "ALL_NEW"}, "ReturnValues can only be ALL_OLD or NONE"),
-        ({"ConditionExpression": ""}, "Invalid ConditionExpression: The expression can not be empty;"),
-        (
-            {"ExpressionAttributeValues": {":v": s("x")}},
-            "ExpressionAttributeValues can only be specified when using expressions: ConditionExpression is null",
-        ),
-        (
-            {"ExpressionAttributeNames": {"#v": "x"}},
-            "ExpressionAttributeNames can only be specified when using expressions",
-        ),
-        (
-            {"ConditionExpression": "a = :v", "ExpressionAttributeNames": {}},
-            "ExpressionAttributeNames must not be empty",
-        ),
-        (
-            {"ConditionExpression": "a = :v", "ExpressionAttributeNames": {"a": "b"}},
-            'ExpressionAttributeNames contains invalid key: Syntax error; key: "a"',
-        ),
-        (
-            {"ConditionExpression": "a = :v", "ExpressionAttributeValues": {"v": s("b")}},
-            'ExpressionAttributeValues contains invalid key: Syntax error; key: "v"',
-        ),
-        (
-            {"ConditionExpression": "a = :v", "ExpressionAttributeValues": {":v": {"SS": []}}},
-            "ExpressionAttributeValues contains invalid value: One or more parameter values were invalid: "
-            "An string set  may not be empty for key :v",
-        ),
-        (
-            {"ConditionExpression": "a = :v", "ExpressionAttributeValues": {":v": s("x"), ":w": s("x")}},
-            "Value provided in ExpressionAttributeValues unused in expressions: keys: {:w}",
-        ),
-        (
-            {"ConditionExpression": "attribute_exists(id)", "Expected": {"id": {"Exists": False}}},
-            "Can not use both expression and non-expression parameters in the same request: "
-            "Non-expression parameters: {Expected} Expression parameters: {ConditionExpression}",
-        ),
-    ],
-)
-async def test_parameters_that_do_not_go_together(simple: Dynamo, more: dict[str, Any], message: str) -> None:
-    assert await simple.message("put_item", TableName="Simple", Item=KEY, **more) == message
+NOT_TOGETHER: list[tuple[Any, Any]] = [
+    ({"ReturnValues": "ALL_NEW"}, "ReturnValues can only be ALL_OLD or NONE"),
+    ({"ConditionExpression": ""}, "Invalid ConditionExpression: The expression can not be empty;"),
+    (
+        {"ExpressionAttributeValues": {":v": s("x")}},
+        "ExpressionAttributeValues can only be specified when using expressions: ConditionExpression is null",
+    ),
+    (
+        {"ExpressionAttributeNames": {"#v": "x"}},
+        "ExpressionAttributeNames can only be specified when using expressions",
+    ),
+    (
+        {"ConditionExpression": "a = :v", "ExpressionAttributeNames": {}},
+        "ExpressionAttributeNames must not be empty",
+    ),
+    (
+        {"ConditionExpression": "a = :v", "ExpressionAttributeNames": {"a": "b"}},
+        'ExpressionAttributeNames contains invalid key: Syntax error; key: "a"',
+    ),
+    (
+        {"ConditionExpression": "a = :v", "ExpressionAttributeValues": {"v": s("b")}},
+        'ExpressionAttributeValues contains invalid key: Syntax error; key: "v"',
+    ),
+    (
+        {"ConditionExpression": "a = :v", "ExpressionAttributeValues": {":v": {"SS": []}}},
+        "ExpressionAttributeValues contains invalid value: One or more parameter values were invalid: "
+        "An string set  may not be empty for key :v",
+    ),
+    (
+        {"ConditionExpression": "a = :v", "ExpressionAttributeValues": {":v": s("x"), ":w": s("x")}},
+        "Value provided in ExpressionAttributeValues unused in expressions: keys: {:w}",
+    ),
+    (
+        {"ConditionExpression": "attribute_exists(id)", "Expected": {"id": {"Exists": False}}},
+        "Can not use both expression and non-expression parameters in the same request: "
+        "Non-expression parameters: {Expected} Expression parameters: {ConditionExpression}",
+    ),
+]
+
+
+async def test_parameters_that_do_not_go_together(simple: Dynamo) -> None:
+    for more, message in NOT_TOGETHER:
+        assert await simple.message("put_item", TableName="Simple", Item=KEY, **more) == message
 
 
 async def test_keys_are_not_updated(dynamo: Dynamo) -> None:

@@ -204,116 +204,114 @@ async def test_older_parameters_mean_the_same(things: Dynamo) -> None:
     assert answer["Count"] == 2
 
 
-@pytest.mark.parametrize(
-    ("request_", "message"),
-    [
-        ({}, "Either the KeyConditions or KeyConditionExpression parameter must be specified in the request."),
-        ({"KeyConditionExpression": "sk = :n"}, "Query condition missed key schema element: pk"),
-        ({"KeyConditionExpression": "pk = :s and a = :n"}, "Query condition missed key schema element: sk"),
-        ({"KeyConditionExpression": "pk > :s"}, "Query key condition not supported"),
-        (
-            {"KeyConditionExpression": "pk = :n"},
-            "One or more parameter values were invalid: Condition parameter type does not match schema type",
-        ),
-        (
-            {"KeyConditionExpression": "pk = :e"},
-            "One or more parameter values are not valid. The AttributeValue for a key attribute cannot contain an "
-            "empty string value. Key: pk",
-        ),
-        ({"KeyConditionExpression": "pk = :s", "IndexName": "no"}, "The table does not have the specified index: no"),
-        (
-            {"KeyConditionExpression": "g = :s", "IndexName": "all", "ConsistentRead": True},
-            "Consistent reads are not supported on global secondary indexes",
-        ),
-        (
-            {"KeyConditionExpression": "g = :s", "IndexName": "keys", "Select": "ALL_ATTRIBUTES"},
-            "One or more parameter values were invalid: Select type ALL_ATTRIBUTES is not supported for global "
-            "secondary index keys because its projection type is not ALL",
-        ),
-        (
-            {"KeyConditionExpression": "g = :s", "IndexName": "keys", "ProjectionExpression": "a, pk"},
-            "One or more parameter values were invalid: Global secondary index keys does not project [a]",
-        ),
-        (
-            {"KeyConditionExpression": "pk = :s", "FilterExpression": "sk > :n"},
-            "Filter Expression can only contain non-primary key attributes: Primary key attribute: sk",
-        ),
-        (
-            {"KeyConditionExpression": "pk = :s", "Select": "SPECIFIC_ATTRIBUTES"},
-            "1 validation error detected: Must specify the AttributesToGet or ProjectionExpression when choosing to "
-            "get SPECIFIC_ATTRIBUTES",
-        ),
-        (
-            {"KeyConditionExpression": "pk = :s", "Select": "ALL_ATTRIBUTES", "ProjectionExpression": "a"},
-            "Cannot specify the ProjectionExpression when choosing to get ALL_ATTRIBUTES",
-        ),
-        (
-            {"KeyConditionExpression": "pk = :s", "Select": "ALL_PROJECTED_ATTRIBUTES"},
-            "ALL_PROJECTED_ATTRIBUTES can be used only when Querying using an IndexName",
-        ),
-        (
-            {"KeyConditionExpression": "pk = :s", "ExclusiveStartKey": {"bad": s("p")}},
-            "The provided starting key is invalid",
-        ),
-        (
-            {"KeyConditionExpression": "pk = :s", "ExclusiveStartKey": {"pk": s("p"), "sk": s("p")}},
-            "The provided starting key is invalid: The provided key element does not match the schema",
-        ),
-        (
-            {"KeyConditionExpression": "pk = :s", "ExclusiveStartKey": {"pk": s("q"), "sk": n(1)}},
-            "The provided starting key is outside query boundaries based on provided conditions",
-        ),
-        (
-            {"KeyConditionExpression": "pk = :s and sk > :n", "ExclusiveStartKey": {"pk": s("p"), "sk": n(-5)}},
-            "The provided starting key does not match the range key predicate",
-        ),
-        (
-            {"KeyConditionExpression": "pk = :s", "ExclusiveStartKey": {"pk": {}}},
-            "The provided starting key is invalid: Supplied AttributeValue is empty, must contain exactly one of the "
-            "supported datatypes",
-        ),
-        (
-            {"KeyConditionExpression": "pk = :s", "AttributesToGet": ["a"]},
-            "Can not use both expression and non-expression parameters in the same request: "
-            "Non-expression parameters: {AttributesToGet} Expression parameters: {KeyConditionExpression}",
-        ),
-    ],
-)
-async def test_queries_that_are_refused(things: Dynamo, request_: dict[str, Any], message: str) -> None:
-    text = " ".join(str(value) for value in request_.values())
-    values = {name: value for name, value in {":s": s("p"), ":n": n(0), ":e": s("")}.items() if name in text}
-    given = {"ExpressionAttributeValues": values} if values else {}
-    assert await things.message("query", TableName="Things", **given, **request_) == message
+NO_QUERIES: list[tuple[Any, Any]] = [
+    ({}, "Either the KeyConditions or KeyConditionExpression parameter must be specified in the request."),
+    ({"KeyConditionExpression": "sk = :n"}, "Query condition missed key schema element: pk"),
+    ({"KeyConditionExpression": "pk = :s and a = :n"}, "Query condition missed key schema element: sk"),
+    ({"KeyConditionExpression": "pk > :s"}, "Query key condition not supported"),
+    (
+        {"KeyConditionExpression": "pk = :n"},
+        "One or more parameter values were invalid: Condition parameter type does not match schema type",
+    ),
+    (
+        {"KeyConditionExpression": "pk = :e"},
+        "One or more parameter values are not valid. The AttributeValue for a key attribute cannot contain an "
+        "empty string value. Key: pk",
+    ),
+    ({"KeyConditionExpression": "pk = :s", "IndexName": "no"}, "The table does not have the specified index: no"),
+    (
+        {"KeyConditionExpression": "g = :s", "IndexName": "all", "ConsistentRead": True},
+        "Consistent reads are not supported on global secondary indexes",
+    ),
+    (
+        {"KeyConditionExpression": "g = :s", "IndexName": "keys", "Select": "ALL_ATTRIBUTES"},
+        "One or more parameter values were invalid: Select type ALL_ATTRIBUTES is not supported for global "
+        "secondary index keys because its projection type is not ALL",
+    ),
+    (
+        {"KeyConditionExpression": "g = :s", "IndexName": "keys", "ProjectionExpression": "a, pk"},
+        "One or more parameter values were invalid: Global secondary index keys does not project [a]",
+    ),
+    (
+        {"KeyConditionExpression": "pk = :s", "FilterExpression": "sk > :n"},
+        "Filter Expression can only contain non-primary key attributes: Primary key attribute: sk",
+    ),
+    (
+        {"KeyConditionExpression": "pk = :s", "Select": "SPECIFIC_ATTRIBUTES"},
+        "1 validation error detected: Must specify the AttributesToGet or ProjectionExpression when choosing to "
+        "get SPECIFIC_ATTRIBUTES",
+    ),
+    (
+        {"KeyConditionExpression": "pk = :s", "Select": "ALL_ATTRIBUTES", "ProjectionExpression": "a"},
+        "Cannot specify the ProjectionExpression when choosing to get ALL_ATTRIBUTES",
+    ),
+    (
+        {"KeyConditionExpression": "pk = :s", "Select": "ALL_PROJECTED_ATTRIBUTES"},
+        "ALL_PROJECTED_ATTRIBUTES can be used only when Querying using an IndexName",
+    ),
+    (
+        {"KeyConditionExpression": "pk = :s", "ExclusiveStartKey": {"bad": s("p")}},
+        "The provided starting key is invalid",
+    ),
+    (
+        {"KeyConditionExpression": "pk = :s", "ExclusiveStartKey": {"pk": s("p"), "sk": s("p")}},
+        "The provided starting key is invalid: The provided key element does not match the schema",
+    ),
+    (
+        {"KeyConditionExpression": "pk = :s", "ExclusiveStartKey": {"pk": s("q"), "sk": n(1)}},
+        "The provided starting key is outside query boundaries based on provided conditions",
+    ),
+    (
+        {"KeyConditionExpression": "pk = :s and sk > :n", "ExclusiveStartKey": {"pk": s("p"), "sk": n(-5)}},
+        "The provided starting key does not match the range key predicate",
+    ),
+    (
+        {"KeyConditionExpression": "pk = :s", "ExclusiveStartKey": {"pk": {}}},
+        "The provided starting key is invalid: Supplied AttributeValue is empty, must contain exactly one of the "
+        "supported datatypes",
+    ),
+    (
+        {"KeyConditionExpression": "pk = :s", "AttributesToGet": ["a"]},
+        "Can not use both expression and non-expression parameters in the same request: "
+        "Non-expression parameters: {AttributesToGet} Expression parameters: {KeyConditionExpression}",
+    ),
+]
 
 
-@pytest.mark.parametrize(
-    ("request_", "message"),
-    [
-        (
-            {"Segment": 0},
-            "The TotalSegments parameter is required but was not present in the request when Segment parameter is "
-            "present",
-        ),
-        (
-            {"TotalSegments": 4},
-            "The Segment parameter is required but was not present in the request when parameter TotalSegments is "
-            "present",
-        ),
-        (
-            {"Segment": 5, "TotalSegments": 5},
-            "The Segment parameter is zero-based and must be less than parameter TotalSegments: "
-            "Segment: 5 is not less than TotalSegments: 5",
-        ),
-        (
-            {"Select": "SPECIFIC_ATTRIBUTES"},
-            "Must specify the AttributesToGet or ProjectionExpression when choosing to get SPECIFIC_ATTRIBUTES",
-        ),
-        (
-            {"ExclusiveStartKey": {"bad": s("p")}},
-            "The provided starting key is invalid: The provided key element does not match the schema",
-        ),
-        ({"TableName": "Nope"}, "Requested resource not found"),
-    ],
-)
-async def test_scans_that_are_refused(things: Dynamo, request_: dict[str, Any], message: str) -> None:
-    assert await things.message("scan", **{"TableName": "Things", **request_}) == message
+async def test_queries_that_are_refused(things: Dynamo) -> None:
+    for request_, message in NO_QUERIES:
+        text = " ".join(str(value) for value in request_.values())
+        values = {name: value for name, value in {":s": s("p"), ":n": n(0), ":e": s("")}.items() if name in text}
+        given = {"ExpressionAttributeValues": values} if values else {}
+        assert await things.message("query", TableName="Things", **given, **request_) == message
+
+
+NO_SCANS: list[tuple[Any, Any]] = [
+    (
+        {"Segment": 0},
+        "The TotalSegments parameter is required but was not present in the request when Segment parameter is present",
+    ),
+    (
+        {"TotalSegments": 4},
+        "The Segment parameter is required but was not present in the request when parameter TotalSegments is present",
+    ),
+    (
+        {"Segment": 5, "TotalSegments": 5},
+        "The Segment parameter is zero-based and must be less than parameter TotalSegments: "
+        "Segment: 5 is not less than TotalSegments: 5",
+    ),
+    (
+        {"Select": "SPECIFIC_ATTRIBUTES"},
+        "Must specify the AttributesToGet or ProjectionExpression when choosing to get SPECIFIC_ATTRIBUTES",
+    ),
+    (
+        {"ExclusiveStartKey": {"bad": s("p")}},
+        "The provided starting key is invalid: The provided key element does not match the schema",
+    ),
+    ({"TableName": "Nope"}, "Requested resource not found"),
+]
+
+
+async def test_scans_that_are_refused(things: Dynamo) -> None:
+    for request_, message in NO_SCANS:
+        assert await things.message("scan", **{"TableName": "Things", **request_}) == message

@@ -119,90 +119,88 @@ XR = [*X, {"AttributeName": "r", "AttributeType": "S"}]
 WRONG = "One or more parameter values were invalid: "
 
 
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        (
-            {"TableName": "ab"},
-            "1 validation error detected: Value 'ab' at 'tableName' failed to satisfy constraint: "
-            "Member must have length greater than or equal to 3",
-        ),
-        (
-            {"BillingMode": "PROVISIONED"},
-            WRONG + "ReadCapacityUnits and WriteCapacityUnits must both be specified when BillingMode is PROVISIONED",
-        ),
-        (
-            {"ProvisionedThroughput": UNITS},
-            WRONG
-            + "Neither ReadCapacityUnits nor WriteCapacityUnits can be specified when BillingMode is PAY_PER_REQUEST",
-        ),
-        (
-            {"KeySchema": [*HASH, {"AttributeName": "id", "KeyType": "RANGE"}]},
-            "Invalid KeySchema: Some index key attribute have no definition",
-        ),
-        (
-            {"KeySchema": [{"AttributeName": "other", "KeyType": "HASH"}]},
-            WRONG + "Some index key attributes are not defined in AttributeDefinitions. "
-            "Keys: [other], AttributeDefinitions: [id]",
-        ),
-        (
-            {"KeySchema": [{"AttributeName": "id", "KeyType": "RANGE"}]},
-            "Invalid KeySchema: The first KeySchemaElement is not a HASH key type",
-        ),
-        (
-            {"AttributeDefinitions": X},
-            WRONG + "Number of attributes in KeySchema does not exactly match number of attributes defined in "
-            "AttributeDefinitions",
-        ),
-        (
-            {"AttributeDefinitions": X, "LocalSecondaryIndexes": [local()]},
-            WRONG + "Table KeySchema does not have a range key, which is required when specifying a "
-            "LocalSecondaryIndex",
-        ),
-        (
-            {"AttributeDefinitions": XR, "KeySchema": SORTED, "LocalSecondaryIndexes": [local(KeySchema=HASH)]},
-            WRONG + "Index KeySchema does not have a range key for index: local",
-        ),
-        (
-            {
-                "AttributeDefinitions": XR,
-                "KeySchema": SORTED,
-                "LocalSecondaryIndexes": [
-                    local(
-                        KeySchema=[
-                            {"AttributeName": "x", "KeyType": "HASH"},
-                            {"AttributeName": "r", "KeyType": "RANGE"},
-                        ]
-                    )
-                ],
-            },
-            WRONG + "Index KeySchema does not have the same leading hash key as table KeySchema for index: local. "
-            "index hash key: x, table hash key: id",
-        ),
-        (
-            {"AttributeDefinitions": X, "GlobalSecondaryIndexes": [globally(Projection={})]},
-            WRONG + "Unknown ProjectionType: null",
-        ),
-        (
-            {
-                "AttributeDefinitions": X,
-                "GlobalSecondaryIndexes": [globally(Projection={"ProjectionType": "ALL", "NonKeyAttributes": ["a"]})],
-            },
-            WRONG + "ProjectionType is ALL, but NonKeyAttributes is specified",
-        ),
-        (
-            {"AttributeDefinitions": X, "GlobalSecondaryIndexes": [globally(), globally()]},
-            WRONG + "Duplicate index name: glob",
-        ),
-        ({"AttributeDefinitions": X, "GlobalSecondaryIndexes": []}, WRONG + "List of GlobalSecondaryIndexes is empty"),
-        (
-            {"AttributeDefinitions": XR, "GlobalSecondaryIndexes": [globally()]},
-            WRONG + "Some AttributeDefinitions are not used. AttributeDefinitions: [id, x, r], keys used: [id, x]",
-        ),
-    ],
-)
-async def test_definitions_that_are_refused(dynamo: Dynamo, change: dict[str, Any], message: str) -> None:
-    assert await dynamo.message("create_table", **{**BASE, **change}) == message
+REFUSED: list[tuple[Any, Any]] = [
+    (
+        {"TableName": "ab"},
+        "1 validation error detected: Value 'ab' at 'tableName' failed to satisfy constraint: "
+        "Member must have length greater than or equal to 3",
+    ),
+    (
+        {"BillingMode": "PROVISIONED"},
+        WRONG + "ReadCapacityUnits and WriteCapacityUnits must both be specified when BillingMode is PROVISIONED",
+    ),
+    (
+        {"ProvisionedThroughput": UNITS},
+        WRONG + "Neither ReadCapacityUnits nor WriteCapacityUnits can be specified when BillingMode is PAY_PER_REQUEST",
+    ),
+    (
+        {"KeySchema": [*HASH, {"AttributeName": "id", "KeyType": "RANGE"}]},
+        "Invalid KeySchema: Some index key attribute have no definition",
+    ),
+    (
+        {"KeySchema": [{"AttributeName": "other", "KeyType": "HASH"}]},
+        WRONG + "Some index key attributes are not defined in AttributeDefinitions. "
+        "Keys: [other], AttributeDefinitions: [id]",
+    ),
+    (
+        {"KeySchema": [{"AttributeName": "id", "KeyType": "RANGE"}]},
+        "Invalid KeySchema: The first KeySchemaElement is not a HASH key type",
+    ),
+    (
+        {"AttributeDefinitions": X},
+        WRONG + "Number of attributes in KeySchema does not exactly match number of attributes defined in "
+        "AttributeDefinitions",
+    ),
+    (
+        {"AttributeDefinitions": X, "LocalSecondaryIndexes": [local()]},
+        WRONG + "Table KeySchema does not have a range key, which is required when specifying a LocalSecondaryIndex",
+    ),
+    (
+        {"AttributeDefinitions": XR, "KeySchema": SORTED, "LocalSecondaryIndexes": [local(KeySchema=HASH)]},
+        WRONG + "Index KeySchema does not have a range key for index: local",
+    ),
+    (
+        {
+            "AttributeDefinitions": XR,
+            "KeySchema": SORTED,
+            "LocalSecondaryIndexes": [
+                local(
+                    KeySchema=[
+                        {"AttributeName": "x", "KeyType": "HASH"},
+                        {"AttributeName": "r", "KeyType": "RANGE"},
+                    ]
+                )
+            ],
+        },
+        WRONG + "Index KeySchema does not have the same leading hash key as table KeySchema for index: local. "
+        "index hash key: x, table hash key: id",
+    ),
+    (
+        {"AttributeDefinitions": X, "GlobalSecondaryIndexes": [globally(Projection={})]},
+        WRONG + "Unknown ProjectionType: null",
+    ),
+    (
+        {
+            "AttributeDefinitions": X,
+            "GlobalSecondaryIndexes": [globally(Projection={"ProjectionType": "ALL", "NonKeyAttributes": ["a"]})],
+        },
+        WRONG + "ProjectionType is ALL, but NonKeyAttributes is specified",
+    ),
+    (
+        {"AttributeDefinitions": X, "GlobalSecondaryIndexes": [globally(), globally()]},
+        WRONG + "Duplicate index name: glob",
+    ),
+    ({"AttributeDefinitions": X, "GlobalSecondaryIndexes": []}, WRONG + "List of GlobalSecondaryIndexes is empty"),
+    (
+        {"AttributeDefinitions": XR, "GlobalSecondaryIndexes": [globally()]},
+        WRONG + "Some AttributeDefinitions are not used. AttributeDefinitions: [id, x, r], keys used: [id, x]",
+    ),
+]
+
+
+async def test_definitions_that_are_refused(dynamo: Dynamo) -> None:
+    for change, message in REFUSED:
+        assert await dynamo.message("create_table", **{**BASE, **change}) == message
 
 
 @pytest.mark.parametrize(
