@@ -115,7 +115,7 @@ class Load:
                 self._kept.failures.append(str(error))
 
     def _objects(self, name: str) -> None:
-        body = (name * 2000).encode()
+        body = (name * 20_000).encode()  # too large to be kept in its row
         self._cloud.client("s3", config=QUICK).put_object(Bucket=BUCKET, Key=name, Body=body)
         self._kept.objects[name] = hashlib.md5(body).hexdigest()
 
@@ -183,6 +183,20 @@ def verify(cloud: Cloud, kept: Acknowledged) -> list[str]:
     return missing
 
 
+def orphans(cloud: Cloud, directory: Path) -> list[str]:
+    """Blobs that no object has, once the cloud has had the time to collect them."""
+    pages = cloud.client("s3").get_paginator("list_objects_v2").paginate(Bucket=BUCKET)
+    objects = sum(page["KeyCount"] for page in pages)
+    deadline = time.monotonic() + SETTLE_SECONDS
+    while True:
+        blobs = sum(1 for path in (directory / "data" / "blobs").rglob("*") if path.is_file())
+        if blobs == objects:
+            return []
+        if time.monotonic() > deadline:
+            return [f"{blobs} blobs for {objects} objects"]
+        time.sleep(0.1)
+
+
 def remains(directory: Path) -> list[str]:
     """Processes and mounts that outlive the cloud."""
     left = []
@@ -224,8 +238,9 @@ def run(rounds: int, seed: int, options: list[str], say: Any) -> list[str]:
             if wrong:
                 stop(cloud)
                 return wrong
+        left = orphans(cloud, directory)
         stop(cloud)
-        return remains(directory)
+        return left + remains(directory)
 
 
 def main() -> None:

@@ -15,6 +15,7 @@ from typing import Any
 from pilotlight.errors import AwsError, InternalFailure, NotImplementedHere
 from pilotlight.gateway.browsers import Strangers
 from pilotlight.gateway.local import LocalPages
+from pilotlight.gateway.placeholders import Placeholder
 from pilotlight.gateway.registry import Entry, Registry
 from pilotlight.gateway.routes import Route, Router, path_style
 from pilotlight.identity.authorise import Policies
@@ -65,6 +66,7 @@ class Gateway:
         self._ids = ids
         self._local = local
         self._observe = observe
+        self._placeholder = Placeholder(settings.placeholder_account)
         self._debug = settings.debug
         self.http_apis: HttpApis | None = None
         self._targets: dict[str, Target] = {}
@@ -109,6 +111,8 @@ class Gateway:
             if method is None:
                 raise NotImplementedHere(f"{way.entry.name}:{operation.name}")
             params = operation.parse(request, way.labels)
+            if self._placeholder.named_in(request):
+                params = self._placeholder.rewrite(params, checked.caller.account)
             validate(params, operation)
             await self._policies.authorise(
                 checked.caller, way.entry.guard, operation.name, params, protocol=way.entry.model.protocol
