@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Hashable, Sequence
 from typing import Any, Protocol
 
 from pilotlight.clock import Clock
@@ -23,10 +23,12 @@ from pilotlight.engine.contract import (
     Outcome,
     ProvisionStatus,
 )
-from pilotlight.engine.instance import INIT_SECONDS_MAX, InitFailed, Instance, Process
+from pilotlight.engine.instance import INIT_SECONDS_MAX, InitFailed, Instance
 from pilotlight.engine.life_cycle import State
 from pilotlight.engine.provisioning import Provisioning
 from pilotlight.engine.sandbox.contract import Sandbox, SandboxFactory, SandboxSpec
+from pilotlight.engine.spares import Process, Spares
+from pilotlight.engine.wires import Wires
 from pilotlight.ids import Ids
 
 log = logging.getLogger(__name__)
@@ -36,6 +38,9 @@ FREEZE_SECONDS = 0.1
 WARM_INSTANCES_MAX = 2000
 CREDENTIALS_SPARE_MS = 60_000
 """An instance whose credentials would end sooner than this after its longest invocation is not used any more."""
+
+INSTANCE_LIFE_MS = 12 * 3600 * 1000
+"""AWS: an instance lives for hours and not for days, however much it is used; a fresh one has fresh credentials."""
 
 
 class Runtime(Protocol):
@@ -49,10 +54,18 @@ class Runtime(Protocol):
         """The runtime's version and its digest, for INIT_START."""
         ...
 
+    def sort(self, version: FunctionVersion) -> Hashable | None:
+        """What `fork_spare` needs to know; None where a version cannot be forked."""
+        ...
+
+    async def fork_spare(self, sort: Hashable, sandbox: Sandbox) -> tuple[Wires, Process] | None:
+        """A bootstrap in a reserved sandbox, for any version of that sort. None where it cannot be now."""
+        ...
+
     async def start(
-        self, version: FunctionVersion, sandbox: Sandbox, instance: Instance, environment: dict[str, str]
-    ) -> Process:
-        """Start the bootstrap, with the instance's channel connected to it."""
+        self, version: FunctionVersion, sandbox: Sandbox, environment: dict[str, str]
+    ) -> tuple[Wires, Process]:
+        """Start the bootstrap in a furnished sandbox."""
         ...
 
     def start_frame(
@@ -103,6 +116,7 @@ class Agent:
         self._provisioning = Provisioning(
             start=self._start_provisioned, end=self._end_later, later=self._later, clock=clock
         )
+        self._spares = Spares(factory, self._later)
         self._closed = False
 
     # Invoking.
@@ -186,14 +200,20 @@ class Agent:
         """A new instance, initialised. Raises InitFailed where the function's own code does not start."""
         runtime = self._runtimes.of(version.runtime)
         spec = runtime.spec(version)
+        sort = runtime.sort(version)
         credentials = await self._credentials(version)
-        sandbox = await self._factory.take(spec)
+        spare = self._spares.take(sort, runtime) if sort is not None else None
+        sandbox = spare.sandbox if spare is not None else await self._factory.reserve()
         instance = Instance(
             version, sandbox, stream=stream, clock=self._clock, logs=self._logs, provisioned=provisioned
         )
-        instance.usable_until_ms = credentials.expires_ms - version.timeout_seconds * 1000 - CREDENTIALS_SPARE_MS
+        instance.usable_until_ms = min(
+            credentials.expires_ms - version.timeout_seconds * 1000 - CREDENTIALS_SPARE_MS,
+            self._clock.wall_ms() + INSTANCE_LIFE_MS,
+        )
         self._all.add(instance)
         try:
+            await self._factory.furnish(sandbox, spec)
             if sandbox.listener is not None:
                 await self._serve_endpoint(instance, credentials.access_key_id)
             environment = runtime.environment(version, sandbox) | {
@@ -204,7 +224,11 @@ class Agent:
                 "AWS_LAMBDA_INITIALIZATION_TYPE": "provisioned-concurrency" if provisioned else "on-demand",
             }
             instance.initialising(*runtime.describe(version), again=again_for is not None)
-            instance.process = await runtime.start(version, sandbox, instance, environment)
+            if spare is not None:
+                wires, instance.process = spare.wires, spare.process
+            else:
+                wires, instance.process = await runtime.start(version, sandbox, environment)
+            instance.connect(wires)
             frame = runtime.start_frame(version, sandbox, environment, stream)
             await instance.initialise(frame, self._init_seconds if again_for is None else again_for)
         except BaseException:
@@ -298,6 +322,7 @@ class Agent:
         """End every instance; nothing is kept any more."""
         self._closed = True
         instances, self._all = list(self._all), set()
+        await self._spares.close()
         await asyncio.gather(*(instance.end() for instance in instances), return_exceptions=True)
 
     # Provisioned concurrency.

@@ -20,22 +20,34 @@ KNOWN = frozenset((READY, RESPONSE, FAILURE, LOG, INIT_FAILED))
 
 
 class Channel(asyncio.Protocol):
-    """The platform's end. `on_frame(kind, body, size)`: `body` is empty where `size` was over the limit."""
+    """The platform's end. Nothing is expected from the other side before `attach`."""
 
-    def __init__(self, on_frame: Callable[[int, bytes, int], None], on_lost: Callable[[], None]) -> None:
-        self._on_frame = on_frame
-        self._on_lost = on_lost
+    def __init__(self) -> None:
+        self._on_frame: Callable[[int, bytes, int], None] = _ignore
+        self._on_lost: Callable[[], None] | None = None
         self._transport: asyncio.Transport | None = None
         self._buffer = bytearray()
         self._skip = 0
         self._skipped: tuple[int, int] | None = None
+
+    @property
+    def connected(self) -> bool:
+        return self._transport is not None
+
+    def attach(self, on_frame: Callable[[int, bytes, int], None], on_lost: Callable[[], None]) -> None:
+        """`on_frame(kind, body, size)`: `body` is empty where `size` was over the limit."""
+        self._on_frame = on_frame
+        self._on_lost = on_lost
+        if not self.connected:
+            on_lost()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
 
     def connection_lost(self, error: Exception | None) -> None:
         self._transport = None
-        self._on_lost()
+        if self._on_lost is not None:
+            self._on_lost()
 
     def send(self, kind: int, body: bytes) -> None:
         if self._transport is not None:
@@ -78,3 +90,7 @@ class Channel(asyncio.Protocol):
             (kind, size), self._skipped = self._skipped, None
             self._on_frame(kind, b"", size)
         return data[taken:]
+
+
+def _ignore(kind: int, body: bytes, size: int) -> None:
+    pass

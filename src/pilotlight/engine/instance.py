@@ -12,7 +12,7 @@ import json
 import math
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 from pilotlight.clock import Clock
 from pilotlight.engine import failures, frames
@@ -22,10 +22,14 @@ from pilotlight.engine.frames import Channel
 from pilotlight.engine.life_cycle import Event, State, after
 from pilotlight.engine.report import Report, SystemLog
 from pilotlight.engine.sandbox.contract import Sandbox
+from pilotlight.engine.spares import Process
+from pilotlight.engine.wires import Wires
 
 INIT_SECONDS_MAX = 10.0
 LOG_TAIL_BYTES = 4096
 EXIT_SECONDS_MAX = 5.0
+MEMORY_SECONDS = 0.05
+"""How old the memory that a report shows may be. What an invocation of that length used is always in its report."""
 VCPU_MB = 1769
 """AWS: a function has one vCPU for each 1,769 MB."""
 
@@ -45,17 +49,6 @@ class InitFailed(Exception):
         """What the bootstrap said of it, if it could."""
         self.how = how
         """How the process ended, if it did."""
-
-
-class Process(Protocol):
-    """A bootstrap that was started, by whichever road."""
-
-    baseline_mb: int
-    """Memory that it shares with a zygote, and that its own cgroup does not count."""
-
-    async def wait(self) -> int | None:
-        """How it ended, as subprocess gives it; None where nobody knows."""
-        ...
 
 
 @dataclass(slots=True)
@@ -94,7 +87,7 @@ class Instance:
         """Wall time: when its credentials are about to end."""
         self.close_endpoint: Callable[[], Awaitable[None]] | None = None
         self.process: Process | None = None
-        self.channel = Channel(self._on_frame, self._on_lost)
+        self.channel = Channel()
         self._clock = clock
         self._logs = logs
         self._system = SystemLog(version)
@@ -104,6 +97,8 @@ class Instance:
         self._again = False
         self._init_ms: float | None = None
         self._limited = False
+        self._memory_read = -MEMORY_SECONDS
+        self._memory_mb = 0
         self._ended = False
         self._native = b""
 
@@ -125,6 +120,12 @@ class Instance:
         kind = "provisioned-concurrency" if self.provisioned else "on-demand"
         if not again:
             self._log(self._system.init_start(self._clock.wall_ms(), runtime, digest, kind))
+
+    def connect(self, wires: Wires) -> None:
+        """To the bootstrap that was started."""
+        self.channel = wires.channel
+        wires.channel.attach(self._on_frame, self._on_lost)
+        wires.output.attach(self._native_output)
 
     async def initialise(self, start: Mapping[str, Any], seconds_max: float) -> None:
         """Hand over the start, and wait until the handler is loaded. Raises InitFailed."""
@@ -280,8 +281,7 @@ class Instance:
         error_type: str = "",
         out_of_memory: bool = False,
     ) -> Report:
-        used = math.ceil(self.sandbox.memory_peak_bytes() / 1_048_576)
-        used += self.process.baseline_mb if self.process is not None else 0
+        used = self._memory_used_mb()
         init_ms, self._init_ms = self._init_ms, None
         return Report(
             request_id=request_id,
@@ -292,6 +292,15 @@ class Instance:
             error_type=error_type,
             provisioned=self.provisioned,
         )
+
+    def _memory_used_mb(self) -> int:
+        """The kernel adds its counters up when it is asked; in a hot loop that would be an eighth of an invocation."""
+        now = self._clock.monotonic()
+        if now - self._memory_read >= MEMORY_SECONDS:
+            self._memory_read = now
+            self._memory_mb = math.ceil(self.sandbox.memory_peak_bytes() / 1_048_576)
+            self._memory_mb += self.process.baseline_mb if self.process is not None else 0
+        return self._memory_mb
 
     def _finished(self, under: _Under, report: Report, payload: bytes, function_error: str) -> Outcome:
         self._log(self._system.end(self._clock.wall_ms(), report))
@@ -329,7 +338,7 @@ class Instance:
             self._under.lost = True
             self._under.wake()
 
-    def native_output(self, data: bytes) -> None:
+    def _native_output(self, data: bytes) -> None:
         """What was written to descriptors 1 and 2 past Python: extensions, subprocesses, crashes."""
         whole, newline, rest = (self._native + data).rpartition(b"\n")
         self._native = rest[-LOG_TAIL_BYTES:] if newline else (whole + rest)[-frames.LOG_BYTES_MAX :]

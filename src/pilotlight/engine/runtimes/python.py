@@ -8,36 +8,48 @@ exec wrapper), and while a zygote is still being warmed.
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
-import os
-import socket
 from collections import OrderedDict
+from collections.abc import Hashable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from pilotlight.engine.contract import FunctionVersion
-from pilotlight.engine.instance import Instance, Process
 from pilotlight.engine.runtimes.interpreters import Interpreter, Interpreters
 from pilotlight.engine.runtimes.zygotes import (
     BOOTSTRAP_PLACE,
     LIBRARY_PATH,
     RUNTIME_PLACE,
     Kind,
+    Zygote,
     ZygoteGone,
     Zygotes,
 )
 from pilotlight.engine.sandbox.contract import ENDPOINT_PORT, Launch, Sandbox, SandboxSpec
 from pilotlight.engine.sandbox.plain import PlainSandbox
+from pilotlight.engine.spares import Process
+from pilotlight.engine.wires import Ends, Wires, make_wires
 
 Road = Literal["boto3", "bare", "exec"]
 CHANNEL = 3
 ROADS_CACHED_MAX = 5000
-OUTPUT_CHUNK = 65536
 BOTO3_MINOR_MIN = 10
 """What the boto3 of today asks of Python; older interpreters must bring their own."""
 OWN_WINS = ("boto3", "botocore", "s3transfer", "urllib3", "jmespath", "dateutil", "six")
 EXEC_VARIABLES = ("LD_PRELOAD", "LD_LIBRARY_PATH", "AWS_LAMBDA_EXEC_WRAPPER")
+
+
+@dataclass(frozen=True, slots=True)
+class Sort:
+    """Versions that can be started from the same fork."""
+
+    account: str
+    interpreter: Interpreter
+    boto3: bool
+
+    def kind(self, sandbox: Sandbox) -> Kind:
+        return Kind(self.account, self.interpreter, boto3=self.boto3, isolated=sandbox.isolated)
 
 
 class SpawnedProcess:
@@ -177,56 +189,46 @@ class PythonRuntime:
 
     # Starting.
 
-    async def start(
-        self, version: FunctionVersion, sandbox: Sandbox, instance: Instance, environment: dict[str, str]
-    ) -> Process:
-        interpreter = self._interpreters.for_runtime(version.runtime)
-        ours, theirs = socket.socketpair()
-        reading, writing = os.pipe()
-        try:
-            loop = asyncio.get_running_loop()
-            ours.setblocking(False)
-            await loop.create_connection(lambda: instance.channel, sock=ours)
-            watch_output(reading, instance)
-            if self.road(version) != "exec":
-                process = await self._fork(version, interpreter, sandbox, theirs.fileno(), writing)
-                if process is not None:
-                    return process
-            return await self._exec(version, interpreter, sandbox, environment, theirs.fileno(), writing)
-        finally:
-            theirs.close()
-            os.close(writing)
-
-    async def _fork(
-        self, version: FunctionVersion, interpreter: Interpreter, sandbox: Sandbox, channel: int, output: int
-    ) -> Process | None:
-        """A zygote's child; None where there is no zygote yet, or none any more."""
-        if self._zygotes is None:
+    def sort(self, version: FunctionVersion) -> Hashable | None:
+        road = self.road(version)
+        if road == "exec" or self._zygotes is None:
             return None
-        kind = Kind(version.account, interpreter, boto3=self.road(version) == "boto3", isolated=sandbox.isolated)
-        zygote = self._zygotes.ready(kind) if self._forced is None else await self._zygotes.wait_ready(kind)
+        return Sort(version.account, self._interpreters.for_runtime(version.runtime), boto3=road == "boto3")
+
+    async def fork_spare(self, sort: Hashable, sandbox: Sandbox) -> tuple[Wires, Process] | None:
+        """Waits for the zygote: this is not on anyone's way."""
+        if self._zygotes is None or not isinstance(sort, Sort):
+            return None
+        zygote = await self._zygotes.wait_ready(sort.kind(sandbox))
         try:
-            if zygote is None:
-                raise ZygoteGone("there is no zygote yet")
-            process = await zygote.fork(sandbox.entry(), channel, output)
+            return await _fork(zygote, sandbox) if zygote is not None else None
         except ZygoteGone:
+            return None
+
+    async def start(
+        self, version: FunctionVersion, sandbox: Sandbox, environment: dict[str, str]
+    ) -> tuple[Wires, Process]:
+        sort = self.sort(version)
+        if isinstance(sort, Sort) and self._zygotes is not None:
             if self._forced is not None:
-                raise
-            return None  # exec works without it
-        if isinstance(sandbox, PlainSandbox):
-            sandbox.adopt(process.pid)
-            process.baseline_mb = 0  # counted by the process itself
-        return process
+                zygote = await self._zygotes.wait_ready(sort.kind(sandbox))
+            else:
+                zygote = self._zygotes.ready(sort.kind(sandbox))
+            try:
+                if zygote is None:
+                    raise ZygoteGone("there is no zygote yet")
+                return await _fork(zygote, sandbox)
+            except ZygoteGone:
+                if self._forced is not None:
+                    raise
+                # Exec works without it.
+        async with make_wires() as (wires, ends):
+            return wires, await self._exec(version, sandbox, environment, ends)
 
     async def _exec(
-        self,
-        version: FunctionVersion,
-        interpreter: Interpreter,
-        sandbox: Sandbox,
-        environment: dict[str, str],
-        channel: int,
-        output: int,
+        self, version: FunctionVersion, sandbox: Sandbox, environment: dict[str, str], ends: Ends
     ) -> Process:
+        interpreter = self._interpreters.for_runtime(version.runtime)
         bootstrap = BOOTSTRAP_PLACE if sandbox.isolated else str(self._bootstrap)
         argv = [interpreter.executable, "-s", "-S", f"{bootstrap}/bootstrap.py", str(CHANNEL)]
         wrapper = version.environment.get("AWS_LAMBDA_EXEC_WRAPPER")
@@ -237,10 +239,20 @@ class PythonRuntime:
                 argv=argv,
                 environment=environment,
                 working_directory="/var/task" if sandbox.isolated else str(version.code),
-                descriptors={1: output, 2: output, CHANNEL: channel},
+                descriptors={1: ends.output, 2: ends.output, CHANNEL: ends.channel},
             )
         )
         return SpawnedProcess(sandbox, pid)
+
+
+async def _fork(zygote: Zygote, sandbox: Sandbox) -> tuple[Wires, Process]:
+    """Raises ZygoteGone."""
+    async with make_wires() as (wires, ends):
+        process = await zygote.fork(sandbox.entry(), ends.channel, ends.output)
+    if isinstance(sandbox, PlainSandbox):
+        sandbox.adopt(process.pid)
+        process.baseline_mb = 0  # counted by the process itself
+    return wires, process
 
 
 def brings_its_own(version: FunctionVersion) -> bool:
@@ -262,22 +274,3 @@ def places(version: FunctionVersion, sandbox: Sandbox) -> tuple[str, list[str]]:
 
 def _layer_paths(opt: str, interpreter: Interpreter) -> list[str]:
     return [f"{opt}/python/lib/python3.{interpreter.minor}/site-packages", f"{opt}/python"]
-
-
-def watch_output(descriptor: int, instance: Instance) -> None:
-    """Log what comes past the bootstrap, until every writer is gone."""
-    loop = asyncio.get_running_loop()
-    os.set_blocking(descriptor, False)
-
-    def readable() -> None:
-        try:
-            data = os.read(descriptor, OUTPUT_CHUNK)
-        except BlockingIOError:
-            return
-        if data:
-            instance.native_output(data)
-        else:
-            loop.remove_reader(descriptor)
-            os.close(descriptor)
-
-    loop.add_reader(descriptor, readable)

@@ -97,21 +97,28 @@ class NamespaceFactory:
         self._refill()
 
     async def take(self, spec: SandboxSpec) -> NamespaceSandbox:
+        sandbox = await self.reserve()
+        async with contextlib.AsyncExitStack() as on_failure:
+            on_failure.push_async_callback(sandbox.destroy)
+            await self.furnish(sandbox, spec)
+            on_failure.pop_all()
+        return sandbox
+
+    async def reserve(self) -> NamespaceSandbox:
+        try:
+            return await self._from_pool()
+        finally:
+            self._refill_soon()
+
+    async def furnish(self, sandbox: NamespaceSandbox, spec: SandboxSpec) -> None:
         for path in (spec.code, *spec.layers, *spec.readable, *(path for path, _ in spec.mounted)):
             if not path.is_absolute():
                 raise ValueError(f"{path} is not absolute")
-        sandbox = await self._from_pool()
-        async with contextlib.AsyncExitStack() as undo:
-            undo.callback(self._refill_soon)
-            on_failure = await undo.enter_async_context(contextlib.AsyncExitStack())
-            on_failure.push_async_callback(sandbox.destroy)
-            sandbox.cgroup.limit_memory(spec.memory_mb * _MEGABYTE)
-            try:
-                await self._furnish(sandbox, spec)
-            except OrderFailed as error:
-                raise IsolationUnavailable(f"a sandbox could not be furnished: {error}") from error
-            on_failure.pop_all()
-        return sandbox
+        sandbox.cgroup.limit_memory(spec.memory_mb * _MEGABYTE)
+        try:
+            await self._furnish(sandbox, spec)
+        except OrderFailed as error:
+            raise IsolationUnavailable(f"a sandbox could not be furnished: {error}") from error
 
     async def close(self) -> None:
         self._closing = True

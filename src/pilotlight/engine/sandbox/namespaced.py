@@ -34,6 +34,9 @@ class NamespaceSandbox:
         self._join = cgroup.join_descriptors()
         self._holder = -1
         self._exits: dict[int, asyncio.Future[int]] = {}
+        self._spawning = 0
+        self._early: dict[int, int] = {}
+        """Statuses of programs that ended before `spawn` could say which they are."""
         self.gone = asyncio.Event()
         self.on_destroy: Callable[[NamespaceSandbox], Awaitable[None]] | None = None
 
@@ -56,17 +59,25 @@ class NamespaceSandbox:
     async def spawn(self, launch: Launch) -> int:
         entry = self.entry()
         numbers = list(launch.descriptors)
-        answer, _ = await self._daemon.order(
-            "spawn",
-            [*entry.descriptors, *(launch.descriptors[number] for number in numbers)],
-            plan=entry.plan,
-            numbers=numbers,
-            argv=list(launch.argv),
-            environment=dict(launch.environment),
-            directory=launch.working_directory,
-        )
-        pid = int(answer["pid"])
-        self._exits.setdefault(pid, asyncio.get_running_loop().create_future())
+        self._spawning += 1
+        try:
+            answer, _ = await self._daemon.order(
+                "spawn",
+                [*entry.descriptors, *(launch.descriptors[number] for number in numbers)],
+                plan=entry.plan,
+                numbers=numbers,
+                argv=list(launch.argv),
+                environment=dict(launch.environment),
+                directory=launch.working_directory,
+            )
+            pid = int(answer["pid"])
+            future = self._exits[pid] = asyncio.get_running_loop().create_future()
+            if pid in self._early:
+                future.set_result(self._early.pop(pid))
+        finally:
+            self._spawning -= 1
+            if not self._spawning:
+                self._early.clear()
         return pid
 
     async def wait_exit(self, pid: int) -> int:
@@ -77,6 +88,8 @@ class NamespaceSandbox:
         """Take the news that a program of ours has ended; False if it is not ours."""
         future = self._exits.get(pid)
         if future is None:
+            if self._spawning:
+                self._early[pid] = status
             return False
         if not future.done():
             future.set_result(status)

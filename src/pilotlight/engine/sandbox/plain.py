@@ -22,11 +22,10 @@ EXIT_POLL_SECONDS = 0.02
 
 
 class PlainSandbox:
-    def __init__(self, identity: str, spec: SandboxSpec, scratch: Path) -> None:
+    def __init__(self, identity: str, scratch: Path) -> None:
         self.id = identity
         self.isolated = False
         self.listener: socket.socket | None = None
-        self.spec = spec
         self._scratch = scratch
         self._leaders: list[int] = []
         self._statuses: dict[int, int] = {}
@@ -118,10 +117,16 @@ class PlainFactory:
         self._directory.mkdir(parents=True)
 
     async def take(self, spec: SandboxSpec) -> PlainSandbox:
+        return await self.reserve()
+
+    async def furnish(self, sandbox: PlainSandbox, spec: SandboxSpec) -> None:
+        """There is nothing to mount, and nothing to limit with."""
+
+    async def reserve(self) -> PlainSandbox:
         identity = self._ids.lower(12)
         scratch = self._directory / identity
         scratch.mkdir()
-        return PlainSandbox(identity, spec, scratch)
+        return PlainSandbox(identity, scratch)
 
     async def close(self) -> None:
         shutil.rmtree(self._directory, ignore_errors=True)

@@ -212,7 +212,7 @@ def preload(boto3_directory):
     shared = make(None)
     for service in SERVICES:
         try:
-            lighten(shared.load_service_model(service, "service-2"))
+            shared.load_service_model(service, "service-2")
             shared.load_service_model(service, "endpoint-rule-set-1")
         except Exception:
             continue
@@ -232,20 +232,6 @@ def preload(boto3_directory):
     for service in ("s3", "dynamodb"):
         session.client(service)
     session.resource("dynamodb")
-
-
-def lighten(model):
-    """Take out the prose, which is half of a model and which only `help` shows."""
-    pending = [model]
-    while pending:
-        node = pending.pop()
-        if isinstance(node, dict):
-            if isinstance(node.get("documentation"), str):
-                # Emptied and not removed: botocore asks some members for theirs.
-                node["documentation"] = ""
-            pending.extend(node.values())
-        elif isinstance(node, list):
-            pending.extend(node)
 
 
 def receive(control):

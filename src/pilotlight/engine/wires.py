@@ -1,0 +1,91 @@
+"""The two lines between the platform and a bootstrap: frames, and what is written past it to descriptors 1 and 2."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from pilotlight.engine.frames import Channel
+
+OUTPUT_CHUNK = 65536
+EARLY_BYTES_MAX = 65536
+
+
+class Output:
+    """Hands on what arrives on a pipe, until every writer is gone; keeps it while there is nobody to hand it to."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._early = b""
+        self._sink: Callable[[bytes], None] | None = None
+        self._open = True
+        os.set_blocking(descriptor, False)
+        asyncio.get_running_loop().add_reader(descriptor, self._readable)
+
+    def attach(self, sink: Callable[[bytes], None]) -> None:
+        self._sink = sink
+        if self._early:
+            sink(self._early)
+            self._early = b""
+
+    def close(self) -> None:
+        if self._open:
+            self._open = False
+            asyncio.get_running_loop().remove_reader(self._descriptor)
+            os.close(self._descriptor)
+
+    def _readable(self) -> None:
+        try:
+            data = os.read(self._descriptor, OUTPUT_CHUNK)
+        except BlockingIOError:
+            return
+        if not data:
+            self.close()
+        elif self._sink is not None:
+            self._sink(data)
+        elif len(self._early) < EARLY_BYTES_MAX:
+            self._early += data
+
+
+@dataclass(slots=True, eq=False)
+class Wires:
+    """Our ends."""
+
+    channel: Channel
+    output: Output
+
+    def close(self) -> None:
+        """The output's end is left to its writers: what a dying process wrote still arrives."""
+        self.channel.close()
+
+
+@dataclass(frozen=True, slots=True)
+class Ends:
+    """The bootstrap's ends, as descriptors of ours."""
+
+    channel: int
+    output: int
+
+
+@asynccontextmanager
+async def make_wires() -> AsyncIterator[tuple[Wires, Ends]]:
+    """The far ends are open only inside: by then whoever needs them has copies."""
+    ours, theirs = socket.socketpair()
+    reading, writing = os.pipe()
+    wires = Wires(Channel(), Output(reading))
+    done = False
+    try:
+        ours.setblocking(False)
+        await asyncio.get_running_loop().create_connection(lambda: wires.channel, sock=ours)
+        yield wires, Ends(theirs.fileno(), writing)
+        done = True
+    finally:
+        theirs.close()
+        os.close(writing)
+        if not done:
+            wires.channel.close()
+            wires.output.close()
