@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from pilotlight.storage.reset import forget_everything
 from tests.services.dynamodb.conftest import CALLER, Dynamo, n, s
 
 HASH = [{"AttributeName": "id", "KeyType": "HASH"}]
@@ -348,3 +349,11 @@ async def test_time_to_live_is_switched_once(dynamo: Dynamo) -> None:
     other = {"Enabled": True, "AttributeName": "other"}
     told = await dynamo.message("update_time_to_live", TableName="Simple", TimeToLiveSpecification=other)
     assert told == "TimeToLive is active on a different AttributeName: current AttributeName is ttl"
+
+
+async def test_a_table_of_the_same_name_is_another_after_a_reset(dynamo: Dynamo) -> None:
+    await dynamo.simple("Thing", key="old")
+    await dynamo.database.write(forget_everything)
+    await dynamo.simple("Thing", key="new", kind="N")
+    await dynamo.put("Thing", new=n(1))
+    assert (await dynamo("scan", TableName="Thing"))["Items"] == [{"new": n(1)}]

@@ -1,7 +1,8 @@
 """DynamoDB's rows. Items and index entries are found by bytes that sort as their keys do.
 
 An item's `revision` is random and never comes again, so that "still as I read it" is one comparison. A table's
-revision counts up, and its id is never used twice. Counts are kept in shards, so that writers do not meet in one row.
+revision counts up, and its id is random too: what is cached under both never gets stale, whatever becomes of the rows.
+Counts are kept in shards, so that writers do not meet in one row.
 """
 
 from __future__ import annotations
@@ -103,17 +104,6 @@ def _table_row(tx: Transaction, table_id: int) -> dict[str, Any]:
 def find_by_id(tx: Transaction, table_id: int) -> Table | None:
     row = tx.one("select * from dynamodb_table where id = :id", id=table_id)
     return tables.load(row) if row else None
-
-
-def next_ids(tx: Transaction, count: int) -> range:
-    """Ids for a table and its indexes, never used before."""
-    row = tx.one(
-        """insert into dynamodb_sequence (name, value) values ('id', :count)
-           on conflict (name) do update set value = dynamodb_sequence.value + :count returning value""",
-        count=count,
-    )
-    assert row is not None
-    return range(row["value"] - count + 1, row["value"] + 1)
 
 
 def insert_table(tx: Transaction, table: Table) -> bool:

@@ -26,6 +26,10 @@ class Surroundings:
         """A random number of 62 bits and never `ABSENT`: no revision of an item comes again."""
         return 1 + (int.from_bytes(self.ids.secret(8), "big") >> 2)
 
+    def new_id(self) -> int:
+        """A number of 47 bits for a table or an index. It is part of many keys, so it is short."""
+        return 1 + (int.from_bytes(self.ids.secret(6), "big") >> 1)
+
 
 def scope_of(caller: Caller) -> Scope:
     return Scope(caller.account, caller.region)

@@ -1,8 +1,8 @@
-"""UpdateTable: from a definition to the next. Pure but for where ids come from."""
+"""UpdateTable: from a definition to the next. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -24,10 +24,11 @@ CHANGES = (
 )
 
 
-def updated(
-    table: Table, request: Request, now_ms: int, new_id: Callable[[], int]
-) -> tuple[Table, list[Index], list[Index]]:
-    """The next definition, the indexes that are new in it, and those that are gone. Raises AwsError."""
+def updated(table: Table, request: Request, *, now_ms: int, new_id: int) -> tuple[Table, list[Index], list[Index]]:
+    """The next definition, the indexes that are new in it, and those that are gone. Raises AwsError.
+
+    At most one index is made at a time, and gets `new_id`.
+    """
     if not any(request.get(name) for name in CHANGES) and request.get("DeletionProtectionEnabled") is None:
         raise invalid(
             "At least one of ProvisionedThroughput, BillingMode, UpdateStreamEnabled, GlobalSecondaryIndexUpdates "
@@ -86,7 +87,7 @@ def _throughput(table: Table, wanted: Throughput, now_ms: int) -> Table:
     return changed
 
 
-def _indexes(table: Table, request: Request, new_id: Callable[[], int]) -> tuple[Table, list[Index], list[Index]]:
+def _indexes(table: Table, request: Request, new_id: int) -> tuple[Table, list[Index], list[Index]]:
     updates = request.get("GlobalSecondaryIndexUpdates") or []
     _check_updates(updates)
     created: list[Index] = []
@@ -94,7 +95,7 @@ def _indexes(table: Table, request: Request, new_id: Callable[[], int]) -> tuple
     for update in updates:
         if update.get("Create"):
             table = _with_attributes(table, request)
-            index = replace(_created(table, update["Create"]), id=new_id())
+            index = replace(_created(table, update["Create"]), id=new_id)
             created.append(index)
             table = with_index(table, index)
         elif update.get("Delete"):

@@ -32,13 +32,12 @@ class Tables:
 
     async def create_table(self, caller: Caller, request: Request) -> Answer:
         draft = self._draft(caller, request)
-        table = await self._around.database.write(_create, draft)
-        if table is None:
+        if not await self._around.database.write(store.insert_table, draft):
             raise AwsError("ResourceInUseException", f"Table already exists: {draft.name}")
-        return {"TableDescription": describe(table, items=0, size=0, status=CREATING)}
+        return {"TableDescription": describe(draft, items=0, size=0, status=CREATING)}
 
     def _draft(self, caller: Caller, request: Request) -> Table:
-        """The table without its ids. Raises AwsError, in DynamoDB's order."""
+        """The table that is asked for. Raises AwsError, in DynamoDB's order."""
         name = request["TableName"]
         check_name(name, "tableName")
         definitions.refuse_what_is_not_ours("CreateTable", request)
@@ -50,7 +49,7 @@ class Tables:
         definitions.check_all_used(attributes, key, indexes)
         now_ms = self._around.clock.now_ms()
         return Table(
-            id=0,
+            id=self._around.new_id(),
             revision=1,
             account=caller.account,
             region=caller.region,
@@ -59,7 +58,7 @@ class Tables:
             created_ms=now_ms,
             attributes=attributes,
             key=key,
-            indexes=tuple(indexes),
+            indexes=tuple(replace(index, id=self._around.new_id()) for index in indexes),
             billing=billing,
             billing_chosen=billing == ON_DEMAND,
             on_demand_ms=now_ms if billing == ON_DEMAND else 0,
@@ -98,7 +97,14 @@ class Tables:
         definitions.refuse_what_is_not_ours("UpdateTable", request)
         changed = {"encryption": encryption(caller, request)} if request.get("SSESpecification") else {}
         table = await self._around.database.write(
-            _update, self._around.tables, scope_of(caller), name, request, changed, self._around.clock.now_ms()
+            _update,
+            self._around.tables,
+            scope_of(caller),
+            name,
+            request,
+            changed,
+            now_ms=self._around.clock.now_ms(),
+            new_id=self._around.new_id(),
         )
         counted = await self._around.database.read(store.tally, table)
         answer = {"TableDescription": describe(table, items=counted[0], size=counted[1], status=UPDATING)}
@@ -157,13 +163,6 @@ def encryption(caller: Caller, request: Request) -> dict[str, str]:
     }
 
 
-def _create(tx: Transaction, draft: Table) -> Table | None:
-    ids = iter(store.next_ids(tx, 1 + len(draft.indexes)))
-    table = replace(draft, id=next(ids))
-    table = replace(table, indexes=tuple(replace(index, id=next(ids)) for index in draft.indexes))
-    return table if store.insert_table(tx, table) else None
-
-
 def _counted(tx: Transaction, tables: TableCache, scope: Scope, name: str) -> tuple[Table, int, int]:
     table = tables.find(tx, scope, name)
     if table is None:
@@ -189,10 +188,12 @@ def _update(
     name: str,
     request: Request,
     changed: Mapping[str, Any],
+    *,
     now_ms: int,
+    new_id: int,
 ) -> Table:
     table, _, _ = _counted(tx, tables, scope, name)
-    next_table, created, deleted = updated(replace(table, **changed), request, now_ms, lambda: store.next_ids(tx, 1)[0])
+    next_table, created, deleted = updated(replace(table, **changed), request, now_ms=now_ms, new_id=new_id)
     saved = store.save_table(tx, next_table)
     for index in created:
         store.begin_backfill(tx, "index", index.id, saved)

@@ -69,9 +69,12 @@ def _index(path: Path) -> int:
 
 def bind_update(update: tree.Update, binding: Binding) -> BoundUpdate:
     """Raises AwsError, in DynamoDB's order: names, values, overlapping paths, then operands."""
-    fault = _undefined(update, binding) or overlap([binding.path(action.path) for action in update])
-    if fault is not None:
-        raise fault.answer(KIND)
+    undefined = _undefined(update, binding)
+    if undefined is not None:
+        raise undefined.answer(KIND)
+    overlapping = overlap([binding.path(action.path) for action in update])
+    if overlapping is not None:
+        raise overlapping.answer(KIND)
     try:
         for action in update:
             if action.section in ("ADD", "DELETE"):

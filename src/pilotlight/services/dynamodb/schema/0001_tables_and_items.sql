@@ -1,8 +1,3 @@
-create table dynamodb_sequence (
-    name text primary key,
-    value bigint not null
-);
-
 create table dynamodb_table (
     id bigint primary key,
     account text not null,
