@@ -30,17 +30,23 @@ class Maintenance:
     async def expire(self) -> int | None:
         """Delete what is past its time to live; returns when the next item will be. For a `Reconciler`."""
         database, now_ms = self._around.database, self._around.clock.now_ms()
-        while await database.write(expire_some, now_ms):
-            pass
-        await database.write(store.forget_tokens, now_ms=now_ms)
-        return await database.read(store.next_expiry_ms, oldest_ms=now_ms - YEARS_5_MS)
+        oldest_ms = now_ms - YEARS_5_MS
+        while True:
+            due_ms = await database.read(store.next_expiry_ms, oldest_ms=oldest_ms)
+            if due_ms is None or due_ms > now_ms:
+                break
+            await database.write(expire_some, now_ms)
+        if await database.read(store.has_old_tokens, now_ms=now_ms):
+            await database.write(store.forget_tokens, now_ms=now_ms)
+        return due_ms
 
     async def tidy(self) -> int | None:
         """Finish back-fills and sweeps. For a `Reconciler`."""
-        while await self._around.database.write(backfill_some):
-            pass
-        while await self._around.database.write(sweep_some):
-            pass
+        database = self._around.database
+        while await database.read(store.next_backfill) is not None:
+            await database.write(backfill_some)
+        while await database.read(store.has_sweep):
+            await database.write(sweep_some)
         return None
 
     async def begin_backfill(self) -> None:

@@ -316,6 +316,12 @@ def save_token(tx: Transaction, scope: Scope, token: str, digest: str, *, expire
     )
 
 
+def has_old_tokens(tx: Transaction, *, now_ms: int) -> bool:
+    return (
+        tx.one("select 1 as found from dynamodb_token where expires_ms <= :now_ms limit 1", now_ms=now_ms) is not None
+    )
+
+
 def forget_tokens(tx: Transaction, *, now_ms: int) -> None:
     tx.run("delete from dynamodb_token where expires_ms <= :now_ms", now_ms=now_ms)
 
@@ -414,6 +420,10 @@ def delete_index(tx: Transaction, index_id: int) -> None:
     """Its entries are swept away in the background."""
     tx.run("delete from dynamodb_backfill where kind = 'index' and id = :id", id=index_id)
     tx.run("insert into dynamodb_sweep (kind, id) values ('entry', :id)", id=index_id)
+
+
+def has_sweep(tx: Transaction) -> bool:
+    return tx.one("select 1 as found from dynamodb_sweep limit 1") is not None
 
 
 def sweep(tx: Transaction, *, limit: int) -> bool:
