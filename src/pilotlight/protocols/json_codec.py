@@ -136,7 +136,7 @@ class JsonCodec:
         fields = {
             name: (member.wire_name or name, self.renderer(member))
             for name, member in shape.members.items()
-            if not member.traits.get("location")
+            if member.traits.get("location") not in ("header", "headers", "statusCode")
         }
 
         def render(value: Any) -> dict[str, Any]:

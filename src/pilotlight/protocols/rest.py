@@ -85,9 +85,8 @@ class RestBindings:
         given: dict[str, list[str]] = {}
         for key, value in parse_qsl(query, keep_blank_values=True):
             given.setdefault(key, []).append(value)
-        bound = set()
+        bound = {wire for _, wire, _ in self._query}
         for name, wire, member in self._query:
-            bound.add(wire)
             if wire in given:
                 if member.shape.type == "list":
                     element = member.shape.element
@@ -96,8 +95,8 @@ class RestBindings:
                     result[name] = _value(member, given[wire][0], "querystring", wire)
         if self._query_map:
             rest = {key: values for key, values in given.items() if key not in bound}
+            lists = self._query_map_lists
             if rest:
-                lists = self._query_map_lists
                 result[self._query_map] = {key: values if lists else values[0] for key, values in rest.items()}
 
     def parse_payload(self, request: Request, structure: Callable[[Member, bytes], Any]) -> dict[str, Any]:
@@ -131,7 +130,7 @@ class OutputBindings:
                 case "header":
                     self._headers.append((name, wire, member))
                 case "headers":
-                    self._prefixes.append((name, wire))
+                    self._prefixes.append((name, member.wire_name))
                 case "statusCode":
                     self._status_member = name
                 case _ if name == payload:
@@ -195,6 +194,8 @@ def _header_value(member: Member, text: str, name: str) -> Any:
 
 def split_header(text: str) -> list[str]:
     """A list in a header: commas separate, quotes protect."""
+    if not text:
+        return []
     items, current, quoted, escaped = [], "", False, False
     for character in text:
         if escaped:

@@ -78,7 +78,12 @@ class RestXml:
             return f"{HEAD}<LocationConstraint{xmlns(S3_NAMESPACE)}{inside}".encode()
         name = output.traits.get("locationName") or output.name.removesuffix("Output").removesuffix("Request")
         space = xmlns(output.traits.get("xmlNamespace") or self._namespace)
-        parts = [HEAD, f"<{_root(name)}{space}>"]
+        attributes = "".join(
+            f' {member.wire_name or key}="{escape(str(result[key]))}"'
+            for key, member in output.members.items()
+            if member.traits.get("xmlAttribute") and result.get(key)
+        )
+        parts = [HEAD, f"<{_root(name)}{space}{attributes}>"]
         self._content(result, parts)
         parts.append(f"</{_root(name)}>")
         return "".join(parts).encode()

@@ -21,6 +21,8 @@ Parser = Callable[[Element], Any]
 _ESCAPES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "\r": "&#13;", "\n": "\n"}
 _SPECIAL = re.compile('[&<>"\r]|[\x00-\x08\x0b\x0c\x0e-\x1f]')
 DEPTH_MAX = 64
+ELSEWHERE = ("header", "headers", "statusCode")
+"""Where the members of an answer travel that are not in its body."""
 
 
 def escape(text: str) -> str:
@@ -101,9 +103,11 @@ class XmlCodec:
                 attributes[wire.rpartition(":")[2]] = (name, member)
             elif member.shape.type in ("list", "map") and member.trait("flattened"):
                 inner = member.shape.element if member.shape.type == "list" else member
-                wire = member.wire_name or inner.wire_name or name
                 is_map = member.shape.type == "map"
-                repeated[wire] = (name, self._entry_parser(member.shape) if is_map else self.parser(inner), is_map)
+                read = self._entry_parser(member.shape) if is_map else self.parser(inner)
+                # Clients write the list's name, or its element's where it has one: both are read.
+                for wire in {member.wire_name or inner.wire_name or name, member.wire_name or name}:
+                    repeated[wire] = (name, read, is_map)
             else:
                 single[wire] = (name, self.parser(member))
 
@@ -177,7 +181,7 @@ class XmlCodec:
         fields = [
             (name, _element_name(name, member), self.renderer(member))
             for name, member in shape.members.items()
-            if not member.traits.get("location") and not member.traits.get("xmlAttribute")
+            if member.traits.get("location") not in ELSEWHERE and not member.traits.get("xmlAttribute")
         ]
 
         def render(value: Mapping[str, Any], parts: list[str]) -> None:
