@@ -86,12 +86,14 @@ class Load:
     """Four threads that work until they are told to stop, or until the cloud is gone."""
 
     def __init__(self, cloud: Cloud, kept: Acknowledged, round_number: int) -> None:
-        self._cloud = cloud
         self._kept = kept
         self._round = round_number
         self._stop = threading.Event()
-        works = (self._objects, self._items, self._events, self._stacks)
-        self._threads = [threading.Thread(target=self._run, args=(work,)) for work in works]
+        works = {"s3": self._objects, "dynamodb": self._items, "lambda": self._events, "cloudformation": self._stacks}
+        clients = {service: cloud.client(service, config=QUICK) for service in works}
+        self._threads = [
+            threading.Thread(target=self._run, args=(work, clients[service])) for service, work in works.items()
+        ]
 
     def __enter__(self) -> Load:
         for thread in self._threads:
@@ -103,37 +105,35 @@ class Load:
         for thread in self._threads:
             thread.join()
 
-    def _run(self, work: Any) -> None:
+    def _run(self, work: Any, client: Any) -> None:
         number = 0
         try:
             while not self._stop.is_set():
-                work(f"{self._round}-{number}")
+                work(client, f"{self._round}-{number}")
                 number += 1
         except (BotoCoreError, ClientError, OSError) as error:
             # While it dies it may answer nothing, or hang up; it must not answer that a thing is wrong.
             if isinstance(error, ClientError) and error.response["ResponseMetadata"]["HTTPStatusCode"] < 500:
                 self._kept.failures.append(str(error))
 
-    def _objects(self, name: str) -> None:
+    def _objects(self, client: Any, name: str) -> None:
         body = (name * 20_000).encode()  # too large to be kept in its row
-        self._cloud.client("s3", config=QUICK).put_object(Bucket=BUCKET, Key=name, Body=body)
+        client.put_object(Bucket=BUCKET, Key=name, Body=body)
         self._kept.objects[name] = hashlib.md5(body).hexdigest()
 
-    def _items(self, name: str) -> None:
-        client = self._cloud.client("dynamodb", config=QUICK)
+    def _items(self, client: Any, name: str) -> None:
         for part in range(20):
             client.put_item(TableName=TABLE, Item={"id": {"S": f"item-{name}-{part}"}})
             self._kept.items.add(f"item-{name}-{part}")
 
-    def _events(self, name: str) -> None:
-        client = self._cloud.client("lambda", config=QUICK)
+    def _events(self, client: Any, name: str) -> None:
         for part in range(5):
             identity = f"{name}-{part}"
             client.invoke(FunctionName=FUNCTION, InvocationType="Event", Payload=json.dumps({"id": identity}).encode())
             self._kept.events.add(f"event-{identity}")
 
-    def _stacks(self, name: str) -> None:
-        client, stack = self._cloud.client("cloudformation", config=QUICK), f"s{name}"
+    def _stacks(self, client: Any, name: str) -> None:
+        stack = f"s{name}"
         resources = {
             "Group": {"Type": "AWS::Logs::LogGroup"},
             "Bucket": {"Type": "AWS::S3::Bucket", "DependsOn": "Group"},
