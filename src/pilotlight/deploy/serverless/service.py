@@ -12,7 +12,8 @@ from typing import Any
 
 import yaml
 
-from pilotlight.deploy.serverless.variables import Source, Variables
+from pilotlight.deploy.serverless.variables import MISSING, Source, Variables
+from pilotlight.services.cloudformation.template import TemplateLoader
 
 NAMES = ("serverless.yml", "serverless.yaml")
 TOP = {
@@ -92,7 +93,7 @@ def load(
     VariableError. `sources` add what needs a cloud to ask: `cf`, `aws`, `ssm` …"""
     path = find_document(folder)
     try:
-        document = yaml.load(path.read_text("utf-8"), Loader=CloudFormationLoader)
+        document = yaml.load(path.read_text("utf-8"), Loader=TemplateLoader)
     except yaml.YAMLError as error:
         raise ServiceError(f"{path.name} is not valid YAML: {error}") from None
     if not isinstance(document, Mapping) or "service" not in document or "provider" not in document:
@@ -110,8 +111,6 @@ def _sources(
     stage: str,
     further: Mapping[str, Source],
 ) -> dict[str, Source]:
-    from pilotlight.deploy.serverless.variables import MISSING
-
     given = document.get("params") or {}
     parameters = {**given.get("default", {}), **given.get(stage, {})}
     parameters |= {key.removeprefix("param."): value for key, value in options.items() if key.startswith("param.")}
@@ -208,23 +207,3 @@ def _only(block: Mapping[str, Any], known: set[str], where: str) -> None:
     unknown = sorted(set(block) - known)
     if unknown:
         raise ServiceError(f"{where}: {', '.join(unknown)} is not supported")
-
-
-class CloudFormationLoader(yaml.SafeLoader):
-    """YAML with CloudFormation's short tags: `!Ref`, `!GetAtt`, `!Sub` …"""
-
-
-def _tag(loader: yaml.SafeLoader, suffix: str, node: yaml.Node) -> dict[str, Any]:
-    if isinstance(node, yaml.ScalarNode):
-        value: Any = loader.construct_scalar(node)
-    elif isinstance(node, yaml.SequenceNode):
-        value = loader.construct_sequence(node, deep=True)
-    else:
-        assert isinstance(node, yaml.MappingNode)
-        value = loader.construct_mapping(node, deep=True)
-    if suffix == "GetAtt" and isinstance(value, str):
-        value = value.split(".", 1)
-    return {suffix if suffix in ("Ref", "Condition") else f"Fn::{suffix}": value}
-
-
-CloudFormationLoader.add_multi_constructor("!", _tag)

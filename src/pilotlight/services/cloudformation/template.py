@@ -83,7 +83,7 @@ def parse(text: str, known_types: Collection[str]) -> Template:
 
 def _read(text: str) -> dict[str, Any]:
     try:
-        body = json.loads(text) if text.lstrip().startswith("{") else yaml.load(text, Loader=_Loader)
+        body = json.loads(text) if text.lstrip().startswith("{") else yaml.load(text, Loader=TemplateLoader)
     except json.JSONDecodeError as error:
         raise invalid(
             f"Template format error: JSON not well-formed. (line {error.lineno}, column {error.colno})"
@@ -204,7 +204,7 @@ def required_capabilities(template: Template) -> list[str]:
     return ["CAPABILITY_IAM"] if types else []
 
 
-class _Loader(yaml.SafeLoader):
+class TemplateLoader(yaml.SafeLoader):
     """YAML with CloudFormation's short tags; dates stay text."""
 
 
@@ -225,5 +225,5 @@ def _as_text(loader: yaml.SafeLoader, node: yaml.Node) -> str:
     return str(node.value)
 
 
-_Loader.add_multi_constructor("!", _tag)
-_Loader.add_constructor("tag:yaml.org,2002:timestamp", _as_text)
+TemplateLoader.add_multi_constructor("!", _tag)
+TemplateLoader.add_constructor("tag:yaml.org,2002:timestamp", _as_text)
