@@ -26,7 +26,13 @@ STORED = {
         "PutBucketRequestPayment": "kept and returned; nobody is billed",
         "PutBucketAccelerateConfiguration": "kept and returned; there is nothing to accelerate",
     },
-    "lambda": {},
+}
+STORED_PARAMETERS = {
+    "DynamoDB": "provisioned throughput, table class, on-demand limits, AWS-managed encryption",
+    "Lambda": "tracing mode; `arm64` runs on the host's architecture and is metered as arm64",
+    "S3": "storage classes (labels; archived objects refuse reads), request payment, acceleration, default encryption",
+    "CloudFormation": "notification settings are refused; `Metadata` is kept",
+    "API Gateway v2": "detailed metrics of stages",
 }
 
 
@@ -50,6 +56,8 @@ def table() -> str:
         "",
         "Made by `make coverage` from the code. What is not listed as real answers 501 with its name.",
     ]
+    lines += ["", "## Stored, without an effect", ""]
+    lines += [f"* {service}: {what}." for service, what in STORED_PARAMETERS.items()]
     for name, folder in SERVICES.items():
         model, have = load_model(name), methods(folder)
         real = sorted(operation for operation in model.operations if snake(operation) in have)
