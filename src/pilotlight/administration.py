@@ -42,7 +42,8 @@ class Administration:
 
     async def _health(self, _: Mapping[str, Any]) -> dict[str, Any]:
         services = dict.fromkeys(sorted(self._node.registry.entries), "running")
-        return {"status": "ready", "version": __version__, "services": services}
+        isolation = self._node.settings.isolation
+        return {"status": "ready", "version": __version__, "isolation": isolation, "services": services}
 
     async def _status(self, _: Mapping[str, Any]) -> dict[str, Any]:
         return {
@@ -52,7 +53,7 @@ class Administration:
             "isolation": self._node.factory.describe(),
             "runtimes": await asyncio.to_thread(self._node.interpreters.found),
             "instances": self._node.agent.describe(),
-            "warnings": self._node.warnings,
+            "warnings": [*self._node.warnings, *self._node.interpreters.warnings.values()],
         }
 
     async def _costs(self, _: Mapping[str, Any]) -> dict[str, Any]:

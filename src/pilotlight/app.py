@@ -148,6 +148,10 @@ class Node:
             database=self.database, clock=self.clock, ids=self.ids, settings=self.settings, keys=principals
         )
         await self.credentials.start()
+        if self.settings.iam == "enforce":
+            self._hand_over_root_key()
+        if self.settings.isolation == "none":
+            self.warnings.append("functions run WITHOUT isolation: as plain processes of this user (--isolation=none)")
         self.policies = Policies(principals=principals, clock=self.clock, settings=self.settings)
         self.logs = LogBuffer(self.log_database, self.clock, gate=LogGate(self.database, self.policies, self.clock))
         self.meter = Meter(self.log_database, self.clock)
@@ -165,6 +169,15 @@ class Node:
         )
         self.cloud.gateway = self.gateway
         self.gateway.http_apis = HttpApis(self.database, self.cloud, self.clock, self.ids)
+
+    def _hand_over_root_key(self) -> None:
+        """The first way in where unknown credentials are refused: in a file that only its owner reads, not in a log."""
+        key, secret = self.credentials.root_key()
+        path = self.directory.path / "root-credentials"
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            file.write(f"AWS_ACCESS_KEY_ID={key}\nAWS_SECRET_ACCESS_KEY={secret}\n")
+        self.warnings.append(f"unknown credentials are refused; the root user's are in {path}")
 
     async def _engine(
         self, principals: Principals, group: asyncio.TaskGroup, stack: contextlib.AsyncExitStack
