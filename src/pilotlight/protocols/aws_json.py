@@ -10,27 +10,37 @@ import orjson
 
 from pilotlight.errors import AwsError
 from pilotlight.protocols.messages import Request, Response
-from pilotlight.protocols.shapes import Member
 
 if TYPE_CHECKING:
     from pilotlight.protocols.model import Operation, ServiceModel
 
 # AWS: DynamoDB sends a checksum of the body with every answer, which its SDKs check.
 CHECKSUM_SERVICES = frozenset({"dynamodb", "dynamodbstreams"})
+# AWS: some services write the namespace of the shape before an error's name; SDKs cut it off.
+NAMESPACES = {
+    "dynamodb": "com.amazonaws.dynamodb.v20120810#",
+    "dynamodbstreams": "com.amazonaws.dynamodb.v20120810#",
+    "sqs": "com.amazonaws.sqs#",
+}
+# AWS: errors of the layer before the operation; DynamoDB names the layer, and two of them spell `Message`.
+COMMON = "com.amazon.coral.service#"
+CAPITAL_MESSAGES = frozenset({"SerializationException", "AccessDeniedException"})
 
 
 class AwsJson:
     def __init__(self, operation: Operation) -> None:
         model = operation.model
-        self._parse = model.json.parser(Member(operation.input, {})) if operation.input else None
-        self._render = model.json.renderer(Member(operation.output, {})) if operation.output else None
+        self._parse = model.json.body_parser(operation.input) if operation.input else None
+        self._render = model.json.body_renderer(operation.output) if operation.output else None
         self._type = content_type(model)
         self._checksum = model.name in CHECKSUM_SERVICES
 
     def parse(self, request: Request, labels: Mapping[str, str]) -> dict[str, Any]:
         if self._parse is None:
             return {}
-        result: dict[str, Any] = self._parse(read_json(request.body))
+        if not request.body:
+            raise unreadable()  # AWS: even where nothing is required, `{}` is
+        result: dict[str, Any] = parse_json(self._parse, request.body)
         return result
 
     def render(self, result: Mapping[str, Any], request_id: str) -> Response:
@@ -42,14 +52,17 @@ class AwsJson:
         return Response(status=200, headers=headers, body=body)
 
 
-def read_json(body: bytes) -> Any:
-    """An object; raises AwsError as AWS's own parsers do."""
-    if not body:
-        return {}
+def unreadable() -> AwsError:
+    """AWS: what is no JSON at all is refused without a message."""
+    return AwsError("SerializationException", "")
+
+
+def parse_json(parse: Callable[[Any], Any], body: bytes) -> Any:
+    """What `parse` makes of the body; raises AwsError as AWS's own parsers do."""
     try:
-        return orjson.loads(body)
-    except orjson.JSONDecodeError:
-        raise AwsError("SerializationException", "Could not parse request body as JSON") from None
+        return parse(orjson.loads(body) if body else {})
+    except (orjson.JSONDecodeError, RecursionError):  # or nested deeper than any service allows
+        raise unreadable() from None
 
 
 def dump_json(value: Any) -> bytes:
@@ -60,14 +73,16 @@ def content_type(model: ServiceModel) -> str:
     return f"application/x-amz-json-{model.json_version}"
 
 
-def error_members(model: ServiceModel, error: AwsError) -> dict[str, Any]:
-    """The error's further members, written as its shape says."""
+def error_body(model: ServiceModel, error: AwsError) -> dict[str, Any]:
+    """The message, spelled as the shape has it, and the error's further members, written as the shape says."""
     shape = model.exception(error.code)
-    members = dict(error.members)
-    if shape is not None:
-        written: dict[str, Any] = model.json.renderer(Member(shape, {}))(members)
-        return {**{key: value for key, value in members.items() if key not in shape.members}, **written}
-    return members
+    if shape is None:
+        label = "Message" if error.code in CAPITAL_MESSAGES else "message"
+        return ({label: error.message} if error.message else {}) | error.members
+    written: dict[str, Any] = model.json.body_renderer(shape)(error.members)
+    unknown = {key: value for key, value in error.members.items() if key not in shape.members}
+    label = next((m.wire_name or name for name, m in shape.members.items() if name.lower() == "message"), "message")
+    return {label: error.message, **unknown, **written}
 
 
 def error_status(model: ServiceModel, error: AwsError) -> int:
@@ -79,34 +94,19 @@ def error_status(model: ServiceModel, error: AwsError) -> int:
 
 
 def error_renderer(model: ServiceModel) -> Callable[[AwsError, str], Response]:
-    # AWS: DynamoDB prefixes the type with its namespace; the others of this protocol send the bare name.
-    prefix = f"com.amazonaws.dynamodb.v{model.api_version.replace('-', '')}#" if model.name == "dynamodb" else ""
-    if model.name == "dynamodb":
-        common = "com.amazon.coral.service#"
-    else:
-        common = ""
-    general = {
-        "SerializationException",
-        "UnknownOperationException",
-        "AccessDeniedException",
-        "UnrecognizedClientException",
-        "InvalidSignatureException",
-        "MissingAuthenticationTokenException",
-        "IncompleteSignatureException",
-        "ValidationException",
-        "ExpiredTokenException",
-    }
+    namespace = NAMESPACES.get(model.name, "")
+    common = COMMON if model.name in CHECKSUM_SERVICES else ""
+
+    def kind_of(error: AwsError) -> str:
+        shape = model.exception(error.code)
+        if shape is not None:
+            return f"{namespace}{shape.name}"
+        if common and error.code == "ValidationException":
+            return f"com.amazon.coral.validate#{error.code}"
+        return f"{common}{error.code}"
 
     def render(error: AwsError, request_id: str) -> Response:
-        members = error_members(model, error)
-        common_error = error.code in general and model.exception(error.code) is None
-        if model.name == "dynamodb" and error.code == "ValidationException":
-            kind = f"com.amazon.coral.validate#{error.code}"
-        else:
-            kind = f"{common if common_error else prefix}{error.code}"
-        # AWS: most services spell `message`; some older shapes, and the serializer's errors, `Message`.
-        label = _message_label(model, error)
-        body = dump_json({"__type": kind, label: error.message, **members})
+        body = dump_json({"__type": kind_of(error), **error_body(model, error)})
         headers = [("x-amzn-requestid", request_id), ("content-type", content_type(model)), *error.headers.items()]
         if model.name in CHECKSUM_SERVICES:
             headers.append(("x-amz-crc32", str(zlib.crc32(body))))
@@ -115,13 +115,6 @@ def error_renderer(model: ServiceModel) -> Callable[[AwsError, str], Response]:
         return Response(status=error_status(model, error), headers=headers, body=body)
 
     return render
-
-
-def _message_label(model: ServiceModel, error: AwsError) -> str:
-    shape = model.exception(error.code)
-    if shape is None:
-        return "Message" if error.code == "SerializationException" else "message"
-    return next((name for name in shape.members if name.lower() == "message"), "message")
 
 
 def _query_error(model: ServiceModel, error: AwsError) -> str:

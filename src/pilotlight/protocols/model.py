@@ -41,8 +41,8 @@ class Operation:
         self.uri = str(http.get("requestUri", "/"))
         self.status = int(http.get("responseCode", 200))
         self.traits = traits
-        self.input = model.shapes.get(traits["input"]["shape"]) if "input" in traits else None
-        self.output = model.shapes.get(traits["output"]["shape"]) if "output" in traits else None
+        self.input = model.shapes.top(traits.get("input"))
+        self.output = model.shapes.top(traits.get("output"))
         self.streams_request = _streams(self.input)
         self.streams_response = _streams(self.output)
         self.checks: Check | None = None
@@ -83,7 +83,7 @@ class ServiceModel:
         self.query_compatible = "awsQueryCompatible" in metadata
         self.metadata = metadata
         self.shapes = Shapes(given["shapes"])
-        self.json = JsonCodec()
+        self.json = JsonCodec(f"com.amazonaws.{name}.v{self.api_version.replace('-', '')}")
         self.xml = XmlCodec()
         self.operations: dict[str, Operation] = {
             key: Operation(self, key, traits) for key, traits in given["operations"].items()

@@ -16,12 +16,14 @@ if TYPE_CHECKING:
     from pilotlight.protocols.model import Operation, ServiceModel
 
 INDEX_MAX = 10_000
+DEPTH_MAX = 64
 Tree = dict[str, Any]
+Parser = Callable[[Any], Any]
 
 
 class Query:
     def __init__(self, operation: Operation) -> None:
-        self._input = operation.input
+        self._parse = QueryParsers().structure(operation.input) if operation.input else None
         self._name = operation.name
         self._space = xmlns(operation.model.xml_namespace)
         self._content = operation.model.xml.content(operation.output) if operation.output else None
@@ -29,9 +31,10 @@ class Query:
         self._wrapper = wrapper or (f"{operation.name}Result" if operation.output else "")
 
     def parse(self, request: Request, labels: Mapping[str, str]) -> dict[str, Any]:
-        if self._input is None:
+        if self._parse is None:
             return {}
-        return parse_structure(self._input, tree_of(parameters(request)))
+        result: dict[str, Any] = self._parse(tree_of(parameters(request)))
+        return result
 
     def render(self, result: Mapping[str, Any], request_id: str) -> Response:
         parts = [f"<{self._name}Response{self._space}>"]
@@ -57,8 +60,8 @@ def tree_of(flat: Mapping[str, str]) -> Tree:
     """`a.member.1.b=x` → `{"a": {"member": {"1": {"b": "x"}}}}`."""
     tree: Tree = {}
     for key, value in flat.items():
+        *path, last = key.split(".", DEPTH_MAX)
         node = tree
-        *path, last = key.split(".")
         for part in path:
             child = node.setdefault(part, {})
             if not isinstance(child, dict):
@@ -71,88 +74,132 @@ def tree_of(flat: Mapping[str, str]) -> Tree:
     return tree
 
 
-def parse_structure(shape: Shape, tree: Any) -> dict[str, Any]:
-    result: dict[str, Any] = {}
-    if not isinstance(tree, dict):
-        return result
-    for name, member in shape.members.items():
-        wire = member.wire_name or name
-        flat = member.trait("flattened") and member.shape.type == "list"
-        if flat and not member.wire_name:
-            wire = member.shape.element.wire_name or name
-        elif flat and member.wire_name and member.shape.element.wire_name:
-            # botocore's clients write the element's own name in place of the list's.
-            head, _, _ = member.wire_name.rpartition(".")
-            alternative = f"{head}.{member.shape.element.wire_name}".lstrip(".")
-            wire = wire if wire in tree else alternative
-        if wire in tree:
-            value = _parse_member(member, tree[wire])
-            if value is not None:
-                result[name] = value
-    return result
+class QueryParsers:
+    """Compiles an operation's input: from the tree of its parameters to boto3's values."""
+
+    def __init__(self) -> None:
+        self._structures: dict[str, Parser] = {}
+
+    def structure(self, shape: Shape) -> Parser:
+        found = self._structures.get(shape.name)
+        if found is None:
+            # What refers to itself finds this first, and the real one on its first call.
+            self._structures[shape.name] = lambda tree: self._structures[shape.name](tree)
+            found = self._structures[shape.name] = self._compile_structure(shape)
+        return found
+
+    def _compile_structure(self, shape: Shape) -> Parser:
+        fields = [(name, _wires(name, member), self._member(member)) for name, member in shape.members.items()]
+
+        def parse(tree: Any) -> dict[str, Any]:
+            if not isinstance(tree, dict):
+                return {}
+            result = {}
+            for name, wires, inner in fields:
+                for wire in wires:
+                    if wire in tree:
+                        result[name] = inner(tree[wire])
+                        break
+            return result
+
+        return parse
+
+    def _member(self, member: Member) -> Parser:
+        shape = member.shape
+        if shape.type == "structure":
+            return self.structure(shape)
+        if shape.type == "list":
+            return self._list(member)
+        if shape.type == "map":
+            return self._map(member)
+        form = member.trait("timestampFormat") or "iso8601"
+
+        def parse(tree: Any) -> Any:
+            text = tree.get("", "") if isinstance(tree, dict) else tree
+            try:
+                return scalar(shape.type, text, form)
+            except AwsError:
+                raise AwsError("MalformedInput", f"Invalid value: {text}") from None
+
+        return parse
+
+    def _list(self, member: Member) -> Parser:
+        element = member.shape.element
+        inner = self._member(element)
+        flattened = bool(member.trait("flattened"))
+        name = element.wire_name or "member"
+
+        def parse(tree: Any) -> list[Any]:
+            # AWS: an empty list is sent as the list's name with no value.
+            if isinstance(tree, dict) and not flattened:
+                tree = tree.get(name, tree.get("member"))
+            return [inner(item) for item in _numbered(tree)]
+
+        return parse
+
+    def _map(self, member: Member) -> Parser:
+        inner = self._member(member.shape.value)
+        flattened = bool(member.trait("flattened"))
+        key_name = member.shape.key.wire_name or "key"
+        value_name = member.shape.value.wire_name or "value"
+
+        def parse(tree: Any) -> dict[str, Any]:
+            if isinstance(tree, dict) and not flattened:
+                tree = tree.get("entry")
+            found = [entry for entry in _numbered(tree) if isinstance(entry, dict) and key_name in entry]
+            return {str(entry[key_name]): inner(entry.get(value_name, "")) for entry in found}
+
+        return parse
 
 
-def _parse_member(member: Member, tree: Any) -> Any:
-    shape = member.shape
-    if shape.type == "structure":
-        return parse_structure(shape, tree)
-    if shape.type == "list":
-        return _parse_list(member, tree)
-    if shape.type == "map":
-        return _parse_map(member, tree)
-    text = tree.get("", "") if isinstance(tree, dict) else tree
-    try:
-        return scalar(shape.type, text, member.trait("timestampFormat") or "iso8601")
-    except AwsError:
-        raise AwsError("MalformedInput", f"Invalid value: {text}") from None
+def _wires(name: str, member: Member) -> tuple[str, ...]:
+    """The names under which a member may come: clients differ over flattened lists whose elements have a name."""
+    if member.shape.type != "list" or not member.trait("flattened"):
+        return (member.wire_name or name,)
+    element = member.shape.element.wire_name
+    if not element:
+        return (member.wire_name or name,)
+    if not member.wire_name:
+        return (element, name)
+    head = member.wire_name.rpartition(".")[0]
+    return (member.wire_name, f"{head}.{element}".lstrip("."))
 
 
-def _parse_list(member: Member, tree: Any) -> list[Any]:
-    """AWS: an empty list is sent as the list's name with no value."""
+def _numbered(tree: Any) -> list[Any]:
+    """A list's elements in their order; gaps are closed."""
     if not isinstance(tree, dict):
         return []
-    element = member.shape.element
-    if not member.trait("flattened"):
-        tree = tree.get(element.wire_name or "member", tree.get("member", {}))
-    return [_parse_member(element, item) for _, item in _numbered(tree)]
+    found = [(int(key), item) for key, item in tree.items() if key.isdecimal() and int(key) <= INDEX_MAX]
+    return [item for _, item in sorted(found, key=lambda pair: pair[0])]
 
 
-def _parse_map(member: Member, tree: Any) -> dict[str, Any]:
-    if not isinstance(tree, dict):
-        return {}
-    if not member.trait("flattened"):
-        tree = tree.get("entry", {})
-    key_name = member.shape.key.wire_name or "key"
-    value_name = member.shape.value.wire_name or "value"
-    result = {}
-    for _, entry in _numbered(tree):
-        if isinstance(entry, dict) and key_name in entry:
-            result[str(entry[key_name])] = _parse_member(member.shape.value, entry.get(value_name, ""))
-    return result
+def error_members(model: ServiceModel, error: AwsError) -> str:
+    """An error's further members as XML: as its shape says, and else as they are."""
+    shape = model.exception(error.code)
+    parts: list[str] = []
+    if shape is not None:
+        model.xml.content(shape)({key: item for key, item in error.members.items() if key.lower() != "message"}, parts)
+    for key, value in error.members.items():
+        if shape is None or key not in shape.members:
+            parts.append(f"<{key}>{escape(str(value))}</{key}>")
+    return "".join(parts)
 
 
-def _numbered(tree: Any) -> list[tuple[int, Any]]:
-    if not isinstance(tree, dict):
-        return []
-    found = [(int(key), item) for key, item in tree.items() if key.isdigit() and int(key) <= INDEX_MAX]
-    return sorted(found, key=lambda pair: pair[0])
+def error_document(model: ServiceModel, error: AwsError, status: int, request_id: str) -> str:
+    shape = model.exception(error.code)
+    code = shape.traits.get("error", {}).get("code", error.code) if shape else error.code
+    fault = "Sender" if status < 500 else "Receiver"
+    return (
+        f"<ErrorResponse{xmlns(model.xml_namespace)}><Error><Type>{fault}</Type><Code>{escape(code)}</Code>"
+        f"<Message>{escape(error.message)}</Message>{error_members(model, error)}</Error>"
+        f"<RequestId>{request_id}</RequestId></ErrorResponse>"
+    )
 
 
 def error_renderer(model: ServiceModel) -> Callable[[AwsError, str], Response]:
-    space = xmlns(model.xml_namespace)
-
     def render(error: AwsError, request_id: str) -> Response:
-        shape = model.exception(error.code)
-        code = shape.traits.get("error", {}).get("code", error.code) if shape else error.code
         status = error_status(model, error)
-        fault = "Sender" if status < 500 else "Receiver"
-        members = "".join(f"<{key}>{escape(str(value))}</{key}>" for key, value in error.members.items())
-        text = (
-            f"<ErrorResponse{space}><Error><Type>{fault}</Type><Code>{escape(code)}</Code>"
-            f"<Message>{escape(error.message)}</Message>{members}</Error>"
-            f"<RequestId>{request_id}</RequestId></ErrorResponse>"
-        )
         headers = [("x-amzn-requestid", request_id), ("content-type", "text/xml"), *error.headers.items()]
-        return Response(status=status, headers=headers, body=text.encode())
+        return Response(status=status, headers=headers, body=error_document(model, error, status, request_id).encode())
 
     return render

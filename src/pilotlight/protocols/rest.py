@@ -13,7 +13,7 @@ from urllib.parse import parse_qsl
 
 from pilotlight.errors import AwsError
 from pilotlight.protocols.messages import Bytes, Request, Response
-from pilotlight.protocols.shapes import Member
+from pilotlight.protocols.shapes import Member, Shape
 from pilotlight.protocols.xml_codec import scalar, scalar_text
 
 if TYPE_CHECKING:
@@ -40,14 +40,14 @@ class RestBindings:
         self.body: dict[str, Member] = {}
         if operation.input is not None:
             self._read_input(operation)
-        self.out = OutputBindings(operation)
+        self.out = OutputBindings(operation.output, operation.status)
 
     def _read_input(self, operation: Operation) -> None:
         assert operation.input is not None
         payload = operation.input.traits.get("payload")
         for name, member in operation.input.members.items():
             wire = member.wire_name or name
-            match member.traits.get("location"):
+            match member.location:
                 case "uri":
                     self._uri.append((name, wire, member))
                 case "querystring" if member.shape.type == "map":
@@ -58,7 +58,7 @@ class RestBindings:
                 case "header":
                     self._headers.append((name, wire.lower(), member))
                 case "headers":
-                    self._prefixes.append((name, member.wire_name.lower()))
+                    self._prefixes.append((name, str(member.trait("locationName") or "").lower()))
                 case _ if name == payload:
                     self.payload = (name, member)
                 case _:
@@ -85,7 +85,6 @@ class RestBindings:
         given: dict[str, list[str]] = {}
         for key, value in parse_qsl(query, keep_blank_values=True):
             given.setdefault(key, []).append(value)
-        bound = {wire for _, wire, _ in self._query}
         for name, wire, member in self._query:
             if wire in given:
                 if member.shape.type == "list":
@@ -94,6 +93,7 @@ class RestBindings:
                 else:
                     result[name] = _value(member, given[wire][0], "querystring", wire)
         if self._query_map:
+            bound = {wire for _, wire, _ in self._query}
             rest = {key: values for key, values in given.items() if key not in bound}
             lists = self._query_map_lists
             if rest:
@@ -109,28 +109,36 @@ class RestBindings:
         if member.shape.type == "blob":
             return {name: request.body} if request.body else {}
         if member.shape.type == "string":
-            return {name: request.body.decode()} if request.body else {}
+            return {name: _text(request.body)} if request.body else {}
         return {name: structure(member, request.body)} if request.body else {}
 
 
+def _text(body: bytes) -> str:
+    try:
+        return body.decode()
+    except UnicodeDecodeError:
+        raise AwsError("SerializationException", "The body is not UTF-8") from None
+
+
 class OutputBindings:
-    def __init__(self, operation: Operation) -> None:
+    """Where each member of an output, or of an error, travels."""
+
+    def __init__(self, shape: Shape | None, status: int) -> None:
         self._headers: list[tuple[str, str, Member]] = []
         self._prefixes: list[tuple[str, str]] = []
         self._status_member = ""
         self.payload: tuple[str, Member] | None = None
         self.has_body = False
-        self._status = operation.status
-        if operation.output is None:
+        self._status = status
+        if shape is None:
             return
-        payload = operation.output.traits.get("payload")
-        for name, member in operation.output.members.items():
-            wire = member.wire_name or name
-            match member.traits.get("location"):
+        payload = shape.traits.get("payload")
+        for name, member in shape.members.items():
+            match member.location:
                 case "header":
-                    self._headers.append((name, wire, member))
+                    self._headers.append((name, member.trait("locationName") or name, member))
                 case "headers":
-                    self._prefixes.append((name, member.wire_name))
+                    self._prefixes.append((name, str(member.trait("locationName") or "")))
                 case "statusCode":
                     self._status_member = name
                 case _ if name == payload:
@@ -149,7 +157,7 @@ class OutputBindings:
                     headers.append((wire, text))
         for name, prefix in self._prefixes:
             for key, value in (result.get(name) or {}).items():
-                headers.append((f"{prefix}{key}", str(value)))
+                headers.append((_one_line(f"{prefix}{key}"), _one_line(str(value))))
         status = result.get(self._status_member) if self._status_member else None
         return Response(status=status or self._status, headers=headers)
 
@@ -178,7 +186,7 @@ def _header_value(member: Member, text: str, name: str) -> Any:
     kind = member.shape.type
     if member.trait("jsonvalue"):
         try:
-            return json.loads(base64.b64decode(text))
+            return json.loads(base64.b64decode(text, validate=True))
         except ValueError:
             raise bad_value(name, text) from None
     if kind == "list":
@@ -220,10 +228,13 @@ def _header_text(member: Member, value: Any) -> str | None:
         texts = [_quoted(scalar_text(element.shape.type, item, _form(element))) for item in value]
         if element.shape.type == "timestamp":
             texts = [scalar_text("timestamp", item, _form(element)) for item in value]
-        return ", ".join(texts) if texts else None
-    text = scalar_text(member.shape.type, value, _form(member))
-    # A line break in a header would be another header.
-    return text.replace("\r", " ").replace("\n", " ")
+        return _one_line(", ".join(texts)) if texts else None
+    return _one_line(scalar_text(member.shape.type, value, _form(member)))
+
+
+def _one_line(text: str) -> str:
+    """A line break in a header would be another header."""
+    return text.replace("\r", " ").replace("\n", " ") if "\n" in text or "\r" in text else text
 
 
 def _form(member: Member) -> str:

@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from pilotlight.errors import AwsError
-from pilotlight.protocols.aws_json import dump_json, error_members, error_status, read_json
+from pilotlight.protocols.aws_json import dump_json, error_body, error_status, parse_json
 from pilotlight.protocols.messages import Request, Response
-from pilotlight.protocols.rest import RestBindings
+from pilotlight.protocols.rest import OutputBindings, RestBindings
 from pilotlight.protocols.shapes import Member
 
 if TYPE_CHECKING:
@@ -19,19 +19,19 @@ class RestJson:
     def __init__(self, operation: Operation) -> None:
         self._bindings = RestBindings(operation)
         self._json = operation.model.json
-        self._body = self._json.parser(Member(operation.input, {})) if operation.input else None
-        self._render = self._json.renderer(Member(operation.output, {})) if operation.output else None
+        self._body = self._json.body_parser(operation.input) if operation.input else None
+        self._render = self._json.body_renderer(operation.output) if operation.output else None
 
     def parse(self, request: Request, labels: Mapping[str, str]) -> dict[str, Any]:
         result = self._bindings.parse(request, labels)
         if self._bindings.payload is not None:
             result |= self._bindings.parse_payload(request, self._structure)
         elif self._bindings.body and self._body is not None:
-            result |= self._body(read_json(request.body))
+            result |= parse_json(self._body, request.body)
         return result
 
     def _structure(self, member: Member, body: bytes) -> Any:
-        return self._json.parser(member)(read_json(body))
+        return parse_json(self._json.parser(member, inside=True), body)
 
     def render(self, result: Mapping[str, Any], request_id: str) -> Response:
         out = self._bindings.out
@@ -59,25 +59,15 @@ class RestJson:
 
 def error_renderer(model: ServiceModel) -> Callable[[AwsError, str], Response]:
     def render(error: AwsError, request_id: str) -> Response:
-        label = _message_label(model, error)
-        body: dict[str, Any] = {label: error.message, **error_members(model, error)}
+        shape = model.exception(error.code)
+        bound = OutputBindings(shape, 400).start(error.members).headers if shape else []
         headers = [
             ("x-amzn-requestid", request_id),
             ("x-amzn-errortype", error.code),
             ("content-type", "application/json"),
+            *bound,
             *error.headers.items(),
         ]
-        return Response(status=error_status(model, error), headers=headers, body=dump_json(body))
+        return Response(status=error_status(model, error), headers=headers, body=dump_json(error_body(model, error)))
 
     return render
-
-
-def _message_label(model: ServiceModel, error: AwsError) -> str:
-    """AWS: Lambda spells `Message` in some errors and `message` in others, as the shape has it."""
-    shape = model.exception(error.code)
-    if shape is None:
-        return "message"
-    for name, member in shape.members.items():
-        if name.lower() == "message":
-            return member.wire_name or name
-    return "message"

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 from pilotlight.errors import AwsError
 from pilotlight.protocols.aws_json import error_status
 from pilotlight.protocols.messages import Request, Response
-from pilotlight.protocols.rest import RestBindings
+from pilotlight.protocols.query import error_document, error_members
+from pilotlight.protocols.rest import OutputBindings, RestBindings
 from pilotlight.protocols.shapes import Member
-from pilotlight.protocols.xml_codec import escape, read_document, xmlns
+from pilotlight.protocols.xml_codec import attributes, escape, read_document, xmlns
 
 if TYPE_CHECKING:
     from pilotlight.protocols.model import Operation, ServiceModel
@@ -26,8 +27,9 @@ class RestXml:
         self._xml = operation.model.xml
         self._s3 = operation.model.name == "s3"
         self._namespace = operation.model.xml_namespace or (S3_NAMESPACE if self._s3 else "")
-        self._body = self._xml.parser(Member(operation.input, {})) if operation.input else None
+        self._body = self._xml.body_parser(operation.input) if operation.input else None
         self._content = self._xml.content(operation.output) if operation.output else None
+        self._attributes = attributes(operation.output) if operation.output else None
 
     def parse(self, request: Request, labels: Mapping[str, str]) -> dict[str, Any]:
         result = self._bindings.parse(request, labels)
@@ -78,12 +80,8 @@ class RestXml:
             return f"{HEAD}<LocationConstraint{xmlns(S3_NAMESPACE)}{inside}".encode()
         name = output.traits.get("locationName") or output.name.removesuffix("Output").removesuffix("Request")
         space = xmlns(output.traits.get("xmlNamespace") or self._namespace)
-        attributes = "".join(
-            f' {member.wire_name or key}="{escape(str(result[key]))}"'
-            for key, member in output.members.items()
-            if member.traits.get("xmlAttribute") and result.get(key)
-        )
-        parts = [HEAD, f"<{_root(name)}{space}{attributes}>"]
+        written = self._attributes(result) if self._attributes else ""
+        parts = [HEAD, f"<{_root(name)}{space}{written}>"]
         self._content(result, parts)
         parts.append(f"</{_root(name)}>")
         return "".join(parts).encode()
@@ -130,30 +128,23 @@ def error_renderer(model: ServiceModel) -> Callable[[AwsError, str], Response]:
     s3 = model.name == "s3"
 
     def render(error: AwsError, request_id: str) -> Response:
-        headers = [*request_headers(request_id, s3=s3), *error.headers.items()]
-        status = error_status(model, error) if not s3 else s3_status(error)
+        shape = model.exception(error.code)
+        bound = OutputBindings(shape, 400).start(error.members).headers if shape else []
+        headers = [*request_headers(request_id, s3=s3), *bound, *error.headers.items()]
+        # AWS: S3's model gives few statuses, and not those that S3 answers with; the service's own word wins.
+        status = error.status if s3 else error_status(model, error)
         if status == 304:
             return Response(status=304, headers=headers)
-        members = "".join(f"<{key}>{escape(str(value))}</{key}>" for key, value in error.members.items())
-        ids = dict(request_headers(request_id, s3=s3))
         if s3:
+            ids = dict(request_headers(request_id, s3=True))
             text = (
-                f"{HEAD}<Error><Code>{escape(error.code)}</Code><Message>{escape(error.message)}</Message>{members}"
-                f"<RequestId>{ids['x-amz-request-id']}</RequestId><HostId>{ids['x-amz-id-2']}</HostId></Error>"
+                f"{HEAD}<Error><Code>{escape(error.code)}</Code><Message>{escape(error.message)}</Message>"
+                f"{error_members(model, error)}<RequestId>{ids['x-amz-request-id']}</RequestId>"
+                f"<HostId>{ids['x-amz-id-2']}</HostId></Error>"
             )
         else:
-            fault = "Sender" if status < 500 else "Receiver"
-            text = (
-                f"{HEAD}<ErrorResponse{xmlns(model.xml_namespace)}><Error><Type>{fault}</Type>"
-                f"<Code>{escape(error.code)}</Code><Message>{escape(error.message)}</Message>{members}</Error>"
-                f"<RequestId>{request_id}</RequestId></ErrorResponse>"
-            )
+            text = HEAD + error_document(model, error, status, request_id)
         headers.append(("content-type", "application/xml"))
         return Response(status=status, headers=headers, body=text.encode())
 
     return render
-
-
-def s3_status(error: AwsError) -> int:
-    """AWS: S3's model gives few statuses; the rest is the service's own word."""
-    return error.status

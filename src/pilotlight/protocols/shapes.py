@@ -22,6 +22,11 @@ class Member:
     def wire_name(self) -> str:
         return str(self.traits.get("locationName", ""))
 
+    @property
+    def location(self) -> str:
+        """Where it travels at the top of a REST message: `uri`, `querystring`, `header`, `headers`, `statusCode`."""
+        return str(self.trait("location") or "")
+
 
 @dataclass(slots=True, eq=False)
 class Shape:
@@ -81,3 +86,11 @@ class Shapes:
 
     def member(self, reference: Mapping[str, Any]) -> Member:
         return Member(self.get(reference["shape"]), reference)
+
+    def top(self, reference: Mapping[str, Any] | None) -> Shape | None:
+        """An operation's input or output, with what its reference adds, such as the root element's name."""
+        if reference is None:
+            return None
+        shape = self.get(reference["shape"])
+        more = {key: value for key, value in reference.items() if key not in ("shape", "resultWrapper")}
+        return Shape(shape.name, {**shape.traits, **more}, self) if more else shape

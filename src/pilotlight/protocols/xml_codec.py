@@ -21,8 +21,9 @@ Parser = Callable[[Element], Any]
 _ESCAPES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "\r": "&#13;", "\n": "\n"}
 _SPECIAL = re.compile('[&<>"\r]|[\x00-\x08\x0b\x0c\x0e-\x1f]')
 DEPTH_MAX = 64
-ELSEWHERE = ("header", "headers", "statusCode")
-"""Where the members of an answer travel that are not in its body."""
+ASKED_ELSEWHERE = ("uri", "querystring", "header", "headers")
+ANSWERED_ELSEWHERE = ("header", "headers", "statusCode")
+"""Where the members of a request, and of an answer, travel that are not in its body."""
 
 
 def escape(text: str) -> str:
@@ -91,12 +92,16 @@ class XmlCodec:
         form = member.trait("timestampFormat") or "iso8601"
         return lambda element: scalar(shape.type, element.text or "", form)
 
-    def _structure_parser(self, shape: Shape) -> Parser:
+    def body_parser(self, shape: Shape) -> Parser:
+        """The members of an operation's input that travel in the body, as the dictionary of parameters."""
+        return self._structure_parser(shape, top=True)
+
+    def _structure_parser(self, shape: Shape, *, top: bool = False) -> Parser:
         attributes: dict[str, tuple[str, Member]] = {}
         single: dict[str, tuple[str, Parser]] = {}
         repeated: dict[str, tuple[str, Parser, bool]] = {}
         for name, member in shape.members.items():
-            if member.traits.get("location"):
+            if top and member.location in ASKED_ELSEWHERE:
                 continue
             wire = member.wire_name or name
             if member.traits.get("xmlAttribute"):
@@ -176,12 +181,15 @@ class XmlCodec:
 
         return render
 
-    def content(self, shape: Shape) -> Callable[[Mapping[str, Any], list[str]], None]:
-        """Writes what is inside a structure, in the model's order, without the structure's own element."""
+    def content(self, shape: Shape, *, top: bool = True) -> Callable[[Mapping[str, Any], list[str]], None]:
+        """Writes what is inside a structure, in the model's order, without the structure's own element.
+
+        At the `top`, an answer's or an error's, without what travels elsewhere.
+        """
         fields = [
             (name, _element_name(name, member), self.renderer(member))
             for name, member in shape.members.items()
-            if member.traits.get("location") not in ELSEWHERE and not member.traits.get("xmlAttribute")
+            if not (top and member.location in ANSWERED_ELSEWHERE) and not member.traits.get("xmlAttribute")
         ]
 
         def render(value: Mapping[str, Any], parts: list[str]) -> None:
@@ -195,16 +203,13 @@ class XmlCodec:
     def _structure_renderer(self, member: Member) -> Renderer:
         shape = member.shape
         inside: list[Callable[[Mapping[str, Any], list[str]], None]] = []
-        attributes = [
-            (name, item.wire_name or name) for name, item in shape.members.items() if item.traits.get("xmlAttribute")
-        ]
+        written = attributes(shape)
         space = xmlns(member.trait("xmlNamespace"))
 
         def render(name: str, value: Any, parts: list[str]) -> None:
             if not inside:
-                inside.append(self.content(shape))
-            written = "".join(f' {wire}="{escape(str(value[key]))}"' for key, wire in attributes if value.get(key))
-            parts.append(f"<{name}{space}{written}>")
+                inside.append(self.content(shape, top=False))
+            parts.append(f"<{name}{space}{written(value)}>")
             inside[0](value, parts)
             parts.append(f"</{name}>")
 
@@ -254,6 +259,14 @@ def _element_name(name: str, member: Member) -> str:
     if member.shape.type == "list" and member.trait("flattened") and not member.wire_name:
         return member.shape.element.wire_name or name
     return member.wire_name or name
+
+
+def attributes(shape: Shape) -> Callable[[Mapping[str, Any]], str]:
+    """Writes the members that are attributes of the structure's own element."""
+    names = [(name, item.wire_name or name) for name, item in shape.members.items() if item.traits.get("xmlAttribute")]
+    if not names:
+        return lambda value: ""
+    return lambda value: "".join(f' {wire}="{escape(str(value[key]))}"' for key, wire in names if value.get(key))
 
 
 def xmlns(given: Any) -> str:
