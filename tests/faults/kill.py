@@ -189,7 +189,7 @@ def orphans(cloud: Cloud, directory: Path) -> list[str]:
     objects = sum(page["KeyCount"] for page in pages)
     deadline = time.monotonic() + SETTLE_SECONDS
     while True:
-        blobs = sum(1 for path in (directory / "data" / "blobs").rglob("*") if path.is_file())
+        blobs = sum(1 for path in (directory / "data" / "blobs").glob("*/*/*") if path.is_file())
         if blobs == objects:
             return []
         if time.monotonic() > deadline:
