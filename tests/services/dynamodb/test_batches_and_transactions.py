@@ -172,8 +172,11 @@ async def test_transactions_that_are_refused(simple: Dynamo) -> None:
 async def test_a_token_does_a_transaction_once_in_ten_minutes(simple: Dynamo) -> None:
     simple.clock.freeze()
     request = {"TransactItems": [add("a", 1)], "ClientRequestToken": "once"}
-    for _ in range(3):
-        await simple("transact_write_items", **request)
+    first = await simple("transact_write_items", **request, ReturnConsumedCapacity="TOTAL")
+    assert first["ConsumedCapacity"] == [{"TableName": "Simple", "CapacityUnits": 2.0, "WriteCapacityUnits": 2.0}]
+    for _ in range(2):
+        again = await simple("transact_write_items", **request, ReturnConsumedCapacity="TOTAL")
+        assert again["ConsumedCapacity"] == [{"TableName": "Simple", "CapacityUnits": 2.0, "ReadCapacityUnits": 2.0}]
     got = await simple("get_item", TableName="Simple", Key={"id": s("a")})
     assert got["Item"]["v"] == n(1)
     error = await simple.refused("transact_write_items", TransactItems=[add("a", 2)], ClientRequestToken="once")

@@ -11,6 +11,7 @@ from tests.services.dynamodb.conftest import Dynamo, n, s
 
 KEY = {"id": s("k")}
 WRONG = "One or more parameter values were invalid: "
+ONE = "1 validation error detected: "
 
 
 @pytest.fixture
@@ -133,7 +134,15 @@ NO_ITEMS: list[tuple[Any, Any]] = [
     ),
     ({"id": s("x" * 2049)}, WRONG + "Size of hashkey has exceeded the maximum size limit of2048 bytes"),
     ({**KEY, "a": s("x" * 409_600)}, "Item size has exceeded the maximum allowed size"),
-    ({**KEY, "a": {"NS": ["1", "1"]}}, "Input collection contains duplicates"),
+    ({**KEY, "a": {"NS": ["1", "1"]}}, ONE + "Input collection contains duplicates"),
+    ({**KEY, "a": {"SS": ["", ""]}}, ONE + WRONG + "Input collection [, ] contains duplicates."),
+    ({**KEY, "a": {"NULL": False}}, ONE + WRONG + "Null attribute value types must have the value of true"),
+    ({**KEY, "a": n("")}, ONE + "The parameter cannot be converted to a numeric value: "),
+    (
+        {**KEY, "a": n("1e126")},
+        ONE + "Number overflow. Attempting to store a number with magnitude larger than supported range",
+    ),
+    ({**KEY, "a": {}}, "Supplied AttributeValue is empty, must contain exactly one of the supported datatypes"),
 ]
 
 
@@ -165,7 +174,7 @@ NOT_TOGETHER: list[tuple[Any, Any]] = [
     ({"ConditionExpression": ""}, "Invalid ConditionExpression: The expression can not be empty;"),
     (
         {"ExpressionAttributeValues": {":v": s("x")}},
-        "ExpressionAttributeValues can only be specified when using expressions: ConditionExpression is null",
+        "ExpressionAttributeValues can only be specified when using expressions",
     ),
     (
         {"ExpressionAttributeNames": {"#v": "x"}},
@@ -185,8 +194,12 @@ NOT_TOGETHER: list[tuple[Any, Any]] = [
     ),
     (
         {"ConditionExpression": "a = :v", "ExpressionAttributeValues": {":v": {"SS": []}}},
+        "One or more parameter values were invalid: An string set  may not be empty",
+    ),
+    (
+        {"ConditionExpression": "a = :v", "ExpressionAttributeValues": {":v": {"SS": ["a", "a"]}}},
         "ExpressionAttributeValues contains invalid value: One or more parameter values were invalid: "
-        "An string set  may not be empty for key :v",
+        "Input collection [a, a] contains duplicates. for key :v",
     ),
     (
         {"ConditionExpression": "a = :v", "ExpressionAttributeValues": {":v": s("x"), ":w": s("x")}},
@@ -202,7 +215,55 @@ NOT_TOGETHER: list[tuple[Any, Any]] = [
 
 async def test_parameters_that_do_not_go_together(simple: Dynamo) -> None:
     for more, message in NOT_TOGETHER:
-        assert await simple.message("put_item", TableName="Simple", Item=KEY, **more) == message
+        assert await simple.message("put_item", TableName="Simple", Item=KEY, **more) == ONE + message
+        assert await simple.message("delete_item", TableName="Simple", Key=KEY, **more) == ONE + message
+
+
+async def test_an_update_is_refused_in_the_same_words(simple: Dynamo) -> None:
+    async def told(**more: Any) -> str:
+        return await simple.message("update_item", TableName="Simple", Key=KEY, **more)
+
+    assert await told(UpdateExpression="SET") == (
+        ONE + 'Invalid UpdateExpression: Syntax error; token: "<EOF>", near: "SET"'
+    )
+    assert await told(UpdateExpression="SET a = :v") == (
+        ONE + "Invalid UpdateExpression: An expression attribute value used in expression is not defined; "
+        "attribute value: :v"
+    )
+    assert await told(ExpressionAttributeValues={":v": s("x")}) == (
+        ONE + "ExpressionAttributeValues can only be specified when using expressions: "
+        "UpdateExpression and ConditionExpression are null"
+    )
+    assert await told(AttributeUpdates={"a": {"Action": "PUT"}}) == (
+        ONE + WRONG + "Only DELETE action is allowed when no attribute value is specified"
+    )
+    assert await told(UpdateExpression="SET a = b") == (
+        "The provided expression refers to an attribute that does not exist in the item"
+    ), "what only the item shows has no count before it"
+
+
+async def test_other_operations_tell_the_same_without_a_count(simple: Dynamo) -> None:
+    wanted = {"TableName": "Simple", "KeyConditionExpression": "id = :v"}
+    assert await simple.message("query", **wanted, ExpressionAttributeValues={":v": {"SS": []}}) == (
+        "ExpressionAttributeValues contains invalid value: " + WRONG + "An string set  may not be empty for key :v"
+    )
+    assert await simple.message("get_item", TableName="Simple", Key={"id": {"NULL": False}}) == (
+        WRONG + "Null attribute value types must have the value of true"
+    )
+    deep: dict[str, Any] = {"S": "x"}
+    for _ in range(32):
+        deep = {"M": {"a": deep}}
+    assert await simple.message("query", **wanted, ExpressionAttributeValues={":v": deep}) == (
+        "Nesting Levels have exceeded supported limits"
+    )
+
+
+async def test_members_of_sets_may_be_empty(simple: Dynamo) -> None:
+    item = {**KEY, "texts": {"SS": ["", "a"]}, "bytes": {"BS": [b"", b"a"]}}
+    await simple.put("Simple", **item)
+    got = await simple("scan", TableName="Simple", FilterExpression="contains(texts, :e)",
+                       ExpressionAttributeValues={":e": s("")})  # fmt: skip
+    assert got["Items"] == [item]
 
 
 async def test_keys_are_not_updated(dynamo: Dynamo) -> None:
@@ -308,4 +369,11 @@ async def test_older_parameters_mean_the_same(simple: Dynamo) -> None:
     told = await simple.message(
         "put_item", TableName="Simple", Item=KEY, Expected={"a": {"ComparisonOperator": "BETWEEN"}}
     )
-    assert told == WRONG + "Invalid number of argument(s) for the BETWEEN ComparisonOperator"
+    assert told == (
+        ONE + WRONG + "Value or AttributeValueList must be used with ComparisonOperator: BETWEEN for Attribute: a"
+    )
+    told = await simple.message(
+        "put_item", TableName="Simple", Item=KEY,
+        Expected={"a": {"ComparisonOperator": "BETWEEN", "AttributeValueList": [s("x")]}},
+    )  # fmt: skip
+    assert told == ONE + WRONG + "Invalid number of argument(s) for the BETWEEN ComparisonOperator"

@@ -177,6 +177,10 @@ def test_roles_do_what_their_policies_say(cloud: Cloud) -> None:
     year = {":y": {"N": "1990"}}
     assert role.query(TableName="Music", IndexName="by-year", **by_year, ExpressionAttributeValues=year)["Count"] == 0
     assert refusal(role.scan, TableName="Music")[0] == "AccessDeniedException"
+    every = table.replace("Music", "*")
+    assert f"dynamodb:ListTables on resource: {every} because no identity-based" in refusal(role.list_tables)[1]
+    lister = worker(cloud, {"Effect": "Allow", "Action": "dynamodb:ListTables", "Resource": every})
+    assert lister.list_tables()["TableNames"] == ["Music"]
     role.batch_write_item(RequestItems={"Music": [{"PutRequest": {"Item": mine}}]})
     transaction = [{"Put": {"TableName": "Music", "Item": mine}}]
     role.transact_write_items(TransactItems=transaction)

@@ -288,6 +288,18 @@ async def test_an_index_is_filled_with_what_was_there(dynamo: Dynamo) -> None:
     assert await dynamo.database.read(lambda tx: tx.all("select * from dynamodb_entry")) == []
 
 
+async def test_a_new_index_takes_of_the_definitions_what_it_needs(dynamo: Dynamo) -> None:
+    await dynamo.simple()
+    given = [{"AttributeName": "unused", "AttributeType": "S"}, {"AttributeName": "id", "AttributeType": "N"}]
+    given += [one for one in X if one["AttributeName"] == "x"]
+    await dynamo(
+        "update_table", TableName="Simple", AttributeDefinitions=given,
+        GlobalSecondaryIndexUpdates=[{"Create": globally()}],
+    )  # fmt: skip
+    told = (await dynamo("describe_table", TableName="Simple"))["Table"]
+    assert {one["AttributeName"]: one["AttributeType"] for one in told["AttributeDefinitions"]} == {"id": "S", "x": "S"}
+
+
 async def test_tags(dynamo: Dynamo) -> None:
     await dynamo.simple()
     arn = (await dynamo("describe_table", TableName="Simple"))["Table"]["TableArn"]

@@ -18,7 +18,7 @@ from pilotlight.services.dynamodb.expressions.key_conditions import KIND
 from pilotlight.services.dynamodb.names import table_name
 from pilotlight.services.dynamodb.surroundings import Surroundings, scope_of
 
-NO_RESOURCE = frozenset({"ListTables", "DescribeLimits", "DescribeEndpoints"})
+NO_RESOURCE = frozenset({"DescribeLimits", "DescribeEndpoints"})
 BY_ARN = frozenset({"TagResource", "UntagResource", "ListTagsOfResource"})
 PARTS = {"Put": "PutItem", "Update": "UpdateItem", "Delete": "DeleteItem", "ConditionCheck": "ConditionCheckItem"}
 ITEM_ACTIONS = frozenset(
@@ -39,6 +39,9 @@ class DynamoDbGuard:
     def accesses(self, operation: str, params: Params, caller: Caller) -> list[Access]:
         if operation in NO_RESOURCE:
             return [Access(f"dynamodb:{operation}", "*")]
+        if operation == "ListTables":
+            # AWS: it is refused by this name, and so allowed by it; `*` covers it, too.
+            return [Access("dynamodb:ListTables", _arn("*", caller))]
         if operation in BY_ARN:
             return [Access(f"dynamodb:{operation}", params["ResourceArn"])]
         if operation in ("BatchGetItem", "BatchWriteItem"):

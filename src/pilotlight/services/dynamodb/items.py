@@ -7,7 +7,7 @@ from typing import Any
 
 from pilotlight.identity.caller import Caller
 from pilotlight.services.dynamodb import capacity, store, values
-from pilotlight.services.dynamodb.errors import invalid
+from pilotlight.services.dynamodb.errors import Enveloped, invalid
 from pilotlight.services.dynamodb.expressions.projections import project
 from pilotlight.services.dynamodb.names import table_name
 from pilotlight.services.dynamodb.requests import binding_of, condition_of, projection_of, update_of
@@ -30,6 +30,8 @@ from pilotlight.storage import Transaction
 Request = Mapping[str, Any]
 Answer = dict[str, Any]
 LEGACY_CONDITION = ("Expected", "ConditionalOperator")
+UPDATE_EXPRESSIONS = ("UpdateExpression", "ConditionExpression")
+ENVELOPED = Enveloped()
 GIGABYTE = 1024**3
 
 
@@ -39,12 +41,13 @@ class Items:
 
     async def put_item(self, caller: Caller, request: Request) -> Answer:
         name = table_name(caller, request["TableName"])
-        binding = binding_of(request, ["ConditionExpression"], LEGACY_CONDITION)
-        item = canonical_item(request["Item"])
-        returned = _return_values(request)
-        check_item_size(item)
-        condition = condition_of(request, binding, self._around.parsed)
-        binding.check_all_used()
+        with ENVELOPED:
+            binding = binding_of(request, ["ConditionExpression"], LEGACY_CONDITION, enveloped=True)
+            item = canonical_item(request["Item"])
+            returned = _return_values(request)
+            check_item_size(item)
+            condition = condition_of(request, binding, self._around.parsed)
+            binding.check_all_used()
         write = Write(
             action=PUT,
             table=name,
@@ -59,11 +62,12 @@ class Items:
 
     async def delete_item(self, caller: Caller, request: Request) -> Answer:
         name = table_name(caller, request["TableName"])
-        binding = binding_of(request, ["ConditionExpression"], LEGACY_CONDITION)
-        key = canonical_item(request["Key"])
-        returned = _return_values(request)
-        condition = condition_of(request, binding, self._around.parsed)
-        binding.check_all_used()
+        with ENVELOPED:
+            binding = binding_of(request, ["ConditionExpression"], LEGACY_CONDITION, enveloped=True)
+            key = canonical_item(request["Key"])
+            returned = _return_values(request)
+            condition = condition_of(request, binding, self._around.parsed)
+            binding.check_all_used()
         write = Write(
             action=DELETE,
             table=name,
@@ -78,13 +82,12 @@ class Items:
 
     async def update_item(self, caller: Caller, request: Request) -> Answer:
         name = table_name(caller, request["TableName"])
-        binding = binding_of(
-            request, ["UpdateExpression", "ConditionExpression"], ("AttributeUpdates", *LEGACY_CONDITION)
-        )
-        key = canonical_item(request["Key"])
-        update = update_of(request, binding, self._around.parsed)
-        condition = condition_of(request, binding, self._around.parsed)
-        binding.check_all_used()
+        with ENVELOPED:
+            binding = binding_of(request, UPDATE_EXPRESSIONS, ("AttributeUpdates", *LEGACY_CONDITION), enveloped=True)
+            key = canonical_item(request["Key"])
+            update = update_of(request, binding, self._around.parsed)
+            condition = condition_of(request, binding, self._around.parsed)
+            binding.check_all_used()
         write = Write(
             action=UPDATE,
             table=name,

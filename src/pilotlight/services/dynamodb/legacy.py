@@ -112,6 +112,10 @@ def _expectation(name: str, condition: Mapping[str, Any]) -> Predicate:
             raise parameters_invalid(f"Exists and ComparisonOperator cannot be used together for Attribute: {name}")
         if value is not None and values is not None:
             raise parameters_invalid(f"Value and AttributeValueList cannot be used together for Attribute: {name}")
+        if value is None and values is None and operator not in ("NULL", "NOT_NULL"):
+            raise parameters_invalid(
+                f"Value or AttributeValueList must be used with ComparisonOperator: {operator} for Attribute: {name}"
+            )
         return _predicate(name, operator, values if values is not None else [value] if value else [], "Expected")
     if values is not None:
         raise parameters_invalid(f"AttributeValueList can only be used with a ComparisonOperator for Attribute: {name}")

@@ -10,7 +10,7 @@ import re
 from decimal import ROUND_HALF_UP, Context, Decimal
 
 from pilotlight.errors import AwsError
-from pilotlight.services.dynamodb.errors import invalid
+from pilotlight.services.dynamodb.errors import NOT_NUMERIC, invalid
 
 DIGITS_MAX = 38
 EXPONENT_MAX = 125
@@ -45,8 +45,8 @@ def _parts(text: str) -> tuple[str, str, int]:
     found = _ANY.fullmatch(text)
     if found is None or not (found[2] or found[3]):
         if not text:
-            raise invalid("The parameter cannot be converted to a numeric value")
-        raise invalid(f"The parameter cannot be converted to a numeric value: {text}")
+            raise invalid(NOT_NUMERIC)
+        raise invalid(f"{NOT_NUMERIC}: {text}")
     whole, fraction = found[2] or "", found[3] or ""
     digits = (whole + fraction).lstrip("0")
     if not digits:

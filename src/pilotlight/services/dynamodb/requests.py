@@ -8,7 +8,7 @@ from typing import Any
 
 from pilotlight.errors import AwsError
 from pilotlight.services.dynamodb import legacy
-from pilotlight.services.dynamodb.errors import invalid
+from pilotlight.services.dynamodb.errors import NESTED_TOO_DEEP, invalid
 from pilotlight.services.dynamodb.expressions.binding import Binding, Path
 from pilotlight.services.dynamodb.expressions.cache import ParseCache
 from pilotlight.services.dynamodb.expressions.conditions import Predicate, bind_condition
@@ -21,8 +21,13 @@ _NAME = re.compile(r"#[A-Za-z0-9_]+", re.ASCII)
 _VALUE = re.compile(r":[A-Za-z0-9_]+", re.ASCII)
 
 
-def binding_of(request: Request, expressions: Sequence[str], legacies: Sequence[str] = ()) -> Binding:
-    """Names and values of a request that may have these expressions, or these parameters of the older kind."""
+def binding_of(
+    request: Request, expressions: Sequence[str], legacies: Sequence[str] = (), *, enveloped: bool = False
+) -> Binding:
+    """Names and values of a request that may have these expressions, or these parameters of the older kind.
+
+    `enveloped` is for the operations that refuse in `errors.Enveloped`, whose sentences differ in two places.
+    """
     given = [name for name in expressions if request.get(name) is not None]
     if given:
         older = [name for name in legacies if request.get(name) is not None]
@@ -37,14 +42,19 @@ def binding_of(request: Request, expressions: Sequence[str], legacies: Sequence[
     if names is not None and not given:
         raise invalid("ExpressionAttributeNames can only be specified when using expressions")
     if values is not None:
-        _check_values_have_use(request, [name for name in expressions if name != "ProjectionExpression"])
-    return Binding(_names(names), _values(values))
+        _check_values_have_use(
+            request, [name for name in expressions if name != "ProjectionExpression"], enveloped=enveloped
+        )
+    return Binding(_names(names), _values(values, enveloped=enveloped))
 
 
-def _check_values_have_use(request: Request, expressions: Sequence[str]) -> None:
+def _check_values_have_use(request: Request, expressions: Sequence[str], *, enveloped: bool) -> None:
     if all(request.get(name) is None for name in expressions):
-        verb = "are" if len(expressions) > 1 else "is"
-        detail = f": {' and '.join(expressions)} {verb} null" if expressions else ""
+        detail = ""
+        if len(expressions) > 1:
+            detail = f": {' and '.join(expressions)} are null"
+        elif expressions and not enveloped:
+            detail = f": {expressions[0]} is null"
         raise invalid(f"ExpressionAttributeValues can only be specified when using expressions{detail}")
 
 
@@ -59,7 +69,7 @@ def _names(given: Mapping[str, str] | None) -> Mapping[str, str]:
     return given
 
 
-def _values(given: Mapping[str, Any] | None) -> Mapping[str, AttributeValue]:
+def _values(given: Mapping[str, Any] | None, *, enveloped: bool) -> Mapping[str, AttributeValue]:
     if given is None:
         return {}
     if not given:
@@ -71,6 +81,9 @@ def _values(given: Mapping[str, Any] | None) -> Mapping[str, AttributeValue]:
         try:
             values[key] = canonical(value or {})
         except AwsError as error:
+            # AWS: too deep a value is told as it is, everywhere; in the newer answers most other faults are, too.
+            if error.message == NESTED_TOO_DEEP or (enveloped and "contains duplicates" not in error.message):
+                raise
             raise invalid(f"ExpressionAttributeValues contains invalid value: {error.message} for key {key}") from None
     return values
 

@@ -107,11 +107,7 @@ def _indexes(table: Table, request: Request, new_id: int) -> tuple[Table, list[I
             units = update["Update"].get("ProvisionedThroughput")
             if units:
                 table = with_index(table, replace(index, throughput=definitions.given_throughput(units)))
-    if deleted:
-        table = _without_unused_attributes(table)
-    elif created:
-        definitions.check_all_used(table.attributes, table.key, table.indexes)
-    return table, created, deleted
+    return _without_unused_attributes(table) if created or deleted else table, created, deleted
 
 
 def _check_updates(updates: list[Request]) -> None:
@@ -137,11 +133,9 @@ def _check_updates(updates: list[Request]) -> None:
 
 
 def _with_attributes(table: Table, request: Request) -> Table:
+    """AWS: what is defined already keeps its type, and what no key uses is dropped without a word."""
     given = definitions.attribute_types(request.get("AttributeDefinitions") or [])
-    for name, kind in given.items():
-        if table.attributes.get(name, kind) != kind:
-            raise parameters_invalid(f"Type of attribute {name} cannot be changed")
-    return replace(table, attributes={**table.attributes, **given})
+    return replace(table, attributes={**given, **table.attributes})
 
 
 def _created(table: Table, given: Request) -> Index:

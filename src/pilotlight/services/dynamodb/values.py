@@ -13,7 +13,7 @@ from typing import Any
 import orjson
 
 from pilotlight.services.dynamodb import numbers
-from pilotlight.services.dynamodb.errors import invalid, parameters_invalid
+from pilotlight.services.dynamodb.errors import NESTED_TOO_DEEP, invalid, parameters_invalid
 
 AttributeValue = dict[str, Any]
 Item = dict[str, AttributeValue]
@@ -52,11 +52,12 @@ def _canonical_of(kind: str, content: Any, depth: int) -> AttributeValue:
     if kind == "N":
         return {"N": numbers.canonical_number(content)}
     if kind == "NULL":
-        # AWS: `{"NULL": false}` was refused once; it is taken, and read back as true.
+        if not content:
+            raise parameters_invalid("Null attribute value types must have the value of true")
         return {"NULL": True}
     if kind in ("M", "L"):
         if depth >= NESTING_LEVELS_MAX:
-            raise invalid("Nesting Levels have exceeded supported limits")
+            raise invalid(NESTED_TOO_DEEP)
         if kind == "M":
             return {"M": {name: canonical(inner or {}, depth + 1) for name, inner in content.items()}}
         return {"L": [canonical(inner or {}, depth + 1) for inner in content]}
@@ -64,11 +65,10 @@ def _canonical_of(kind: str, content: Any, depth: int) -> AttributeValue:
 
 
 def _canonical_set(kind: str, content: list[Any]) -> AttributeValue:
+    """AWS: a set is not empty, but a member of it may be (measured by others in four regions in 2026)."""
     if kind == "SS":
         if not content:
             raise parameters_invalid("An string set  may not be empty")
-        if "" in content:
-            raise parameters_invalid("An string set may not have a empty string as a member")
         if len(set(content)) != len(content):
             raise parameters_invalid(f"Input collection [{', '.join(content)}] contains duplicates.")
         return {"SS": list(content)}
@@ -82,8 +82,6 @@ def _canonical_set(kind: str, content: list[Any]) -> AttributeValue:
     if kind == "BS":
         if not content:
             raise parameters_invalid("Binary sets should not be empty")
-        if b"" in content:
-            raise parameters_invalid("Binary sets may not contain null or empty values")
         if len(set(content)) != len(content):
             shown = ", ".join(base64.b64encode(member).decode() for member in content)
             raise parameters_invalid(f"Input collection [{shown}]of type BS contains duplicates.")

@@ -50,6 +50,11 @@ any_value = st.recursive(
             {"BS": [b"b", b"b"]},
             "One or more parameter values were invalid: Input collection [Yg==, Yg==]of type BS contains duplicates.",
         ),
+        (
+            {"NULL": False},
+            "One or more parameter values were invalid: Null attribute value types must have the value of true",
+        ),
+        ({"SS": ["", ""]}, "One or more parameter values were invalid: Input collection [, ] contains duplicates."),
         ({"NS": ["1", ""]}, "The parameter cannot be converted to a numeric value"),
         ({"M": {"a": {}}}, "Supplied AttributeValue is empty, must contain exactly one of the supported datatypes"),
         ({"L": [{"NS": ["x"]}]}, "The parameter cannot be converted to a numeric value: x"),
@@ -70,8 +75,9 @@ def test_values_nest_to_32_levels() -> None:
         values.canonical({"M": {"a": deep}})
 
 
-def test_null_is_true_whatever_was_said() -> None:
-    assert values.canonical({"NULL": False}) == {"NULL": True}
+def test_members_of_a_set_may_be_empty() -> None:
+    assert values.canonical({"SS": ["", "a"]}) == {"SS": ["", "a"]}
+    assert values.canonical({"BS": [b""]}) == {"BS": [b""]}
 
 
 @pytest.mark.parametrize(
