@@ -23,7 +23,16 @@ from pilotlight.protocols.validate import Check
 from pilotlight.protocols.xml_codec import XmlCodec
 
 SUPPORTED = ("json", "rest-json", "rest-xml", "query")
-_DROPPED = {"documentation", "deprecatedMessage", "deprecatedSince", "endpoint", "staticContextParams", "examples"}
+# Prose, and what only clients ask for.
+# fmt: off
+_DROPPED = frozenset((
+    "alias", "auth", "authtype", "box", "clientContextParams", "contextParam", "deprecated", "deprecatedMessage",
+    "deprecatedSince", "documentation", "documentationUrl", "endpoint", "endpointdiscovery", "endpointoperation",
+    "errors", "examples", "hostLabel", "httpChecksum", "httpChecksumRequired", "idempotencyToken", "idempotent",
+    "operationContextParams", "readonly", "requestcompression", "retryable", "staticContextParams", "unsignedPayload",
+    "wrapper", "xmlOrder",
+))
+# fmt: on
 
 
 class ModelNotFound(Exception):
@@ -125,19 +134,37 @@ def load_model(name: str) -> ServiceModel:
         for file, unpack in (("service-2.json.gz", gzip.decompress), ("service-2.json", bytes)):
             path = folder.joinpath(version, file)
             if path.is_file():
-                return ServiceModel(name, _plain(orjson.loads(unpack(path.read_bytes()))))
+                return ServiceModel(name, _Compactor().compact(orjson.loads(unpack(path.read_bytes()))))
     raise ModelNotFound(name)
 
 
-def _plain(value: Any) -> Any:
-    """Without prose. A member may be called `documentation`; only text of that name is prose."""
-    if isinstance(value, dict):
-        return {
-            key: _plain(item)
-            for key, item in value.items()
-            if not (key in _DROPPED and not (isinstance(item, dict) and "shape" in item))
-        }
-    return [_plain(item) for item in value] if isinstance(value, list) else value
+class _Compactor:
+    """Copies a model without what nobody here asks for, and with one object for what is said again and again.
+
+    A member may be called as a trait is, and a shape too: only what is neither is dropped.
+    """
+
+    def __init__(self) -> None:
+        self._texts: dict[str, str] = {}
+        self._leaves: dict[tuple[Any, ...], dict[str, Any]] = {}
+
+    def compact(self, value: Any) -> Any:
+        if type(value) is str:
+            return self._texts.setdefault(value, value)
+        if type(value) is dict:
+            return self._object(value)
+        return [self.compact(item) for item in value] if type(value) is list else value
+
+    def _object(self, value: dict[str, Any]) -> dict[str, Any]:
+        kept, leaf = {}, True
+        for key, item in value.items():
+            kind = type(item)
+            if key in _DROPPED and not (kind is dict and ("shape" in item or "type" in item)):
+                continue
+            if kind is dict or kind is list:
+                leaf = False
+            kept[key] = self.compact(item)
+        return self._leaves.setdefault(tuple(kept.items()), kept) if leaf else kept
 
 
 def _protocol(metadata: Mapping[str, Any]) -> str:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, unquote
 
@@ -21,9 +21,10 @@ _LABEL = re.compile(r"\{([^}+]+)(\+?)\}")
 
 
 @dataclass(frozen=True, slots=True)
-class RestRoute:
+class Route:
+    """An operation of a REST service, with what a request must have beside method and path."""
+
     operation: Operation
-    pattern: re.Pattern[str]
     labels: tuple[str, ...]
     query: tuple[tuple[str, str], ...]
     """Static parts of the query string: name, and value or nothing."""
@@ -32,47 +33,98 @@ class RestRoute:
     headers: tuple[str, ...]
 
     @property
-    def weight(self) -> tuple[int, int, int, int]:
+    def conditions(self) -> int:
         """The more it asks for, the earlier it is tried."""
-        literal = len(_LABEL.sub("", self.operation.uri.partition("?")[0]))
-        greedy = self.operation.uri.count("+}")
-        return (-len(self.query) - len(self.needed) - len(self.headers), greedy, -literal, len(self.labels))
+        return len(self.query) + len(self.needed) + len(self.headers)
+
+    def fits(self, given: Mapping[str, str], headers: Mapping[str, str]) -> bool:
+        return (
+            all(name in given and (not value or given[name] == value) for name, value in self.query)
+            and all(name in given for name in self.needed)
+            and all(name in headers for name in self.headers)
+        )
+
+
+@dataclass(slots=True)
+class _Node:
+    """A place in the tree of path segments. A literal is tried before a label, and a label before a greedy one."""
+
+    literals: dict[str, _Node] = field(default_factory=dict)
+    label: _Node | None = None
+    ending: list[Route] = field(default_factory=list)
+    greedy: list[Route] = field(default_factory=list)
 
 
 class RestRouter:
-    """All routes of one REST service, by method."""
+    """All routes of one REST service: for each method a tree of path segments."""
 
     def __init__(self, model: ServiceModel) -> None:
-        self._routes: dict[str, list[RestRoute]] = {}
+        self._roots: dict[str, _Node] = {}
         for operation in model.operations.values():
             if model.name == "s3" and operation.name in _SUPERSEDED:
                 continue
-            self._routes.setdefault(operation.http_method, []).append(_route(operation))
-        for routes in self._routes.values():
-            routes.sort(key=lambda route: route.weight)
+            self._add(self._roots.setdefault(operation.http_method, _Node()), operation, s3=model.name == "s3")
+
+    def _add(self, node: _Node, operation: Operation, *, s3: bool) -> None:
+        path, _, query = operation.uri.partition("?")
+        route = Route(
+            operation=operation,
+            labels=tuple(match[1] for match in _LABEL.finditer(path)),
+            # AWS: S3's clients add `x-id` with the operation's name, which nothing depends on.
+            query=tuple((k, v) for k, v in parse_qsl(query, keep_blank_values=True) if not (s3 and k == "x-id")),
+            needed=_NEEDED_QUERY.get(operation.name, ()) if s3 else (),
+            headers=_NEEDED_HEADERS.get(operation.name, ()) if s3 else (),
+        )
+        for segment in path.strip("/").split("/") if path.strip("/") else ():
+            match = _LABEL.fullmatch(segment)
+            if match is None:
+                node = node.literals.setdefault(segment, _Node())
+            elif match[2]:
+                node.greedy.append(route)
+                node.greedy.sort(key=lambda one: -one.conditions)
+                return  # a greedy label takes the rest of the path
+            else:
+                node.label = node.label or _Node()
+                node = node.label
+        node.ending.append(route)
+        node.ending.sort(key=lambda one: -one.conditions)
 
     def find(self, request: Request) -> Found | None:
-        given: dict[str, str] | None = None
-        best: RestRoute | None = None
-        values: tuple[str, ...] = ()
-        for route in self._routes.get(request.method, ()):
-            match = route.pattern.match(request.path)
-            if match is None:
-                continue
-            if route.query or route.needed:
-                if given is None:
-                    given = dict(parse_qsl(request.query, keep_blank_values=True))
-                if any(name not in given or (value and given[name] != value) for name, value in route.query):
-                    continue
-                if any(name not in given for name in route.needed):
-                    continue
-            if any(name not in request.headers for name in route.headers):
-                continue
-            best, values = route, match.groups()
-            break
-        if best is None:
+        root = self._roots.get(request.method)
+        if root is None:
             return None
-        return best.operation, {name: unquote(value) for name, value in zip(best.labels, values, strict=True)}
+        segments = request.path[1:].split("/") if len(request.path) > 1 else []
+        given = dict(parse_qsl(request.query, keep_blank_values=True)) if request.query else {}
+        for routes, values in _candidates(root, segments, 0, ()):
+            for route in routes:
+                if route.fits(given, request.headers):
+                    texts = {name: _decoded(value) for name, value in zip(route.labels, values, strict=True)}
+                    return route.operation, texts
+        return None
+
+
+def _candidates(
+    node: _Node, segments: list[str], at: int, values: tuple[str, ...]
+) -> Iterator[tuple[list[Route], tuple[str, ...]]]:
+    """Places that the path leads to, the most literal first, with what its labels stand for."""
+    left = len(segments) - at
+    # AWS: a slash at the end of the path means nothing: `/bucket/` is the bucket, not an object without a name.
+    if left == 0 or (left == 1 and not segments[at]):
+        if node.ending:
+            yield node.ending, values
+        return
+    segment = segments[at]
+    literal = node.literals.get(segment)
+    if literal is not None:
+        yield from _candidates(literal, segments, at + 1, values)
+    if node.label is not None and segment:
+        yield from _candidates(node.label, segments, at + 1, (*values, segment))
+    if node.greedy:
+        yield node.greedy, (*values, "/".join(segments[at:]))
+
+
+def _decoded(text: str) -> str:
+    return unquote(text) if "%" in text else text
 
 
 # AWS: old forms of operations that are still in the model, with the same method and URI as the new ones.
@@ -92,33 +144,6 @@ _NEEDED_HEADERS: dict[str, tuple[str, ...]] = {
 }
 
 
-def _route(operation: Operation) -> RestRoute:
-    path, _, query = operation.uri.partition("?")
-    labels: list[str] = []
-
-    def label(match: re.Match[str]) -> str:
-        labels.append(match[1])
-        return "\x00" if match[2] else "\x01"
-
-    text = re.escape(_LABEL.sub(label, path).rstrip("/") or "/")
-    # An S3 key may begin with a slash and may be anything; elsewhere a label has at least one character.
-    text = text.replace(re.escape("\x00"), "\x00").replace(re.escape("\x01"), "\x01")
-    text = text.replace("\x00", "(.+)").replace("\x01", "([^/]+)")
-    pattern = re.compile(f"^{text}/?$" if not text.endswith("(.+)") else f"^{text}$", re.DOTALL)
-    s3 = operation.model.name == "s3"
-    static = tuple(
-        (name, value) for name, value in parse_qsl(query, keep_blank_values=True) if not (s3 and name == "x-id")
-    )
-    return RestRoute(
-        operation=operation,
-        pattern=pattern,
-        labels=tuple(labels),
-        query=static,
-        needed=_NEEDED_QUERY.get(operation.name, ()) if s3 else (),
-        headers=_NEEDED_HEADERS.get(operation.name, ()) if s3 else (),
-    )
-
-
 def find_operation(model: ServiceModel, request: Request) -> Found | AwsError:
     """The operation and its path labels, or AWS's answer to what is no operation."""
     if model.protocol == "json":
@@ -129,10 +154,19 @@ def find_operation(model: ServiceModel, request: Request) -> Found | AwsError:
     if found is not None:
         return found
     if model.name == "s3":
-        members = {"Method": request.method, "ResourceType": "OBJECT" if request.path.count("/") > 1 else "BUCKET"}
-        message = "The specified method is not allowed against this resource."
-        return AwsError("MethodNotAllowed", message, status=405, members=members)
+        return _method_not_allowed(request)
     return AwsError("UnknownOperationException", "Unknown operation", status=404)
+
+
+def _method_not_allowed(request: Request) -> AwsError:
+    bucket, _, key = request.path.strip("/").partition("/")
+    kind = "OBJECT" if key else "BUCKET" if bucket else "SERVICE"
+    return AwsError(
+        "MethodNotAllowed",
+        "The specified method is not allowed against this resource.",
+        status=405,
+        members={"Method": request.method, "ResourceType": kind},
+    )
 
 
 def _by_target(model: ServiceModel, request: Request) -> Found | AwsError:
@@ -144,13 +178,17 @@ def _by_target(model: ServiceModel, request: Request) -> Found | AwsError:
 
 
 def _by_action(model: ServiceModel, request: Request) -> Found | AwsError:
-    action = dict(parse_qsl(request.query)).get("Action", "")
-    if not action and request.body:
-        action = parameters(request).get("Action", "")
+    given = dict(parse_qsl(request.query, keep_blank_values=True)) if request.query else {}
+    if not given.get("Action") and request.body:
+        try:
+            given = parameters(request)
+        except AwsError as error:
+            return error
+    action = given.get("Action", "")
     if not action:
         return AwsError("MissingAction", "Missing Action")
     operation = model.operations.get(action)
     if operation is None:
-        message = f"Could not find operation {action} for version {model.api_version}"
-        return AwsError("InvalidAction", message)
+        version = given.get("Version") or "NO_VERSION_SPECIFIED"
+        return AwsError("InvalidAction", f"Could not find operation {action} for version {version}")
     return operation, {}
