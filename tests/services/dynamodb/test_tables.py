@@ -139,6 +139,22 @@ REFUSED: list[tuple[Any, Any]] = [
         "Invalid KeySchema: Some index key attribute have no definition",
     ),
     (
+        {"AttributeDefinitions": XR, "KeySchema": [*SORTED, {"AttributeName": "x", "KeyType": "RANGE"}]},
+        "1 validation error detected: Value '[KeySchemaElement(attributeName=id, keyType=HASH), "
+        "KeySchemaElement(attributeName=r, keyType=RANGE), KeySchemaElement(attributeName=x, keyType=RANGE)]' at "
+        "'keySchema' failed to satisfy constraint: Member must have length less than or equal to 2",
+    ),
+    (
+        {
+            "AttributeDefinitions": XR,
+            "GlobalSecondaryIndexes": [
+                globally(KeySchema=[{"AttributeName": name, "KeyType": "HASH"} for name in ("x", "r")])
+            ],
+        },
+        "Pilotlight does not support a global secondary index with several attributes in a key. See the coverage "
+        "table.",
+    ),
+    (
         {"KeySchema": [{"AttributeName": "other", "KeyType": "HASH"}]},
         WRONG + "Some index key attributes are not defined in AttributeDefinitions. "
         "Keys: [other], AttributeDefinitions: [id]",

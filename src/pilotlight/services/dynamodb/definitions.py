@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pilotlight.errors import AwsError, NotImplementedHere
-from pilotlight.services.dynamodb.errors import invalid, parameters_invalid
+from pilotlight.services.dynamodb.errors import ENVELOPE, invalid, parameters_invalid
 from pilotlight.services.dynamodb.names import check_name
 from pilotlight.services.dynamodb.table import ACTIVE, GLOBAL, LOCAL, Index, KeySchema, Throughput
 
 Request = Mapping[str, Any]
+KEY_ATTRIBUTES_MAX = 2
 LOCAL_INDEXES_MAX = 5
 GLOBAL_INDEXES_MAX = 20
 INCLUDED_ATTRIBUTES_MAX = 100
@@ -64,7 +65,18 @@ def attribute_types(definitions: Sequence[Mapping[str, str]]) -> dict[str, str]:
     return found
 
 
-def key_schema(elements: Sequence[Mapping[str, str]], attributes: Mapping[str, str]) -> KeySchema:
+def key_schema(
+    elements: Sequence[Mapping[str, str]], attributes: Mapping[str, str], member: str = "keySchema"
+) -> KeySchema:
+    if len(elements) > KEY_ATTRIBUTES_MAX:
+        # AWS: the model has no such limit any more, since global indexes may have longer keys; tables may not.
+        shown = ", ".join(
+            f"KeySchemaElement(attributeName={one['AttributeName']}, keyType={one['KeyType']})" for one in elements
+        )
+        raise invalid(
+            f"{ENVELOPE}Value '[{shown}]' at '{member}' failed to satisfy constraint: "
+            f"Member must have length less than or equal to {KEY_ATTRIBUTES_MAX}"
+        )
     names = [element["AttributeName"] for element in elements]
     _check_defined(names, attributes)
     if len(names) == 2 and names[0] == names[1]:
@@ -88,7 +100,7 @@ def table_key(request: Request, attributes: Mapping[str, str]) -> KeySchema:
     elements = request.get("KeySchema") or []
     if not elements:
         raise invalid("Invalid KeySchema: The KeySchema must not be empty")
-    if len(elements) > len(attributes):
+    if KEY_ATTRIBUTES_MAX >= len(elements) > len(attributes):
         raise invalid("Invalid KeySchema: Some index key attribute have no definition")
     key = key_schema(elements, attributes)
     indexed = any(request.get(name) is not None for name in ("LocalSecondaryIndexes", "GlobalSecondaryIndexes"))
@@ -185,7 +197,7 @@ def _local_indexes(given: Sequence[Request], attributes: Mapping[str, str], key:
 def _local_index(given: Request, attributes: Mapping[str, str], key: KeySchema) -> Index:
     name = given["IndexName"]
     check_name(name, "localSecondaryIndexes.1.member.indexName")
-    schema = key_schema(given["KeySchema"], attributes)
+    schema = key_schema(given["KeySchema"], attributes, "localSecondaryIndexes.1.member.keySchema")
     if schema.sort is None:
         raise parameters_invalid(f"Index KeySchema does not have a range key for index: {name}")
     if schema.partition != key.partition:
@@ -203,6 +215,7 @@ def global_index(given: Request, attributes: Mapping[str, str], billing: str, st
     for member in ("WarmThroughput", "OnDemandThroughput"):
         if given.get(member):
             raise NotImplementedHere(f"a global secondary index with {member}")
+    _refuse_long_key(given["KeySchema"])
     schema = key_schema(given["KeySchema"], attributes)
     projection, included = _projection(given)
     units = given.get("ProvisionedThroughput")
@@ -222,6 +235,13 @@ def global_index(given: Request, attributes: Mapping[str, str], billing: str, st
         status=status,
         throughput=given_throughput(units) if units else Throughput(),
     )
+
+
+def _refuse_long_key(elements: Sequence[Mapping[str, str]]) -> None:
+    """AWS: a global index's partition and sort key may have up to four attributes each."""
+    roles = [element["KeyType"] for element in elements]
+    if roles[0] == "HASH" and (len(roles) > KEY_ATTRIBUTES_MAX or roles.count("HASH") > 1):
+        raise NotImplementedHere("a global secondary index with several attributes in a key")
 
 
 def _projection(given: Request) -> tuple[str, tuple[str, ...]]:
