@@ -44,6 +44,7 @@ faults: setup ## Kill the platform at random moments, fifty times
 	$(BIN)/python -m tests.faults.kill --rounds 50
 
 bench: setup ## Measure, beside Moto's server in the same run
+	$(BIN)/pip install --quiet --disable-pip-version-check 'moto[server]>=5'
 	$(BIN)/python -m benchmarks.run
 
 coverage: setup ## Write docs/reference/coverage.md from the code
