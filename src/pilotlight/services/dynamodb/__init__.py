@@ -5,5 +5,6 @@ and keys. An item is a row whose key bytes sort as DynamoDB sorts; an index is a
 evaluate their expressions outside of the database's writer, and commit by comparing the item's revision.
 
 Left out, and refused by name: streams, backups and point-in-time recovery, export and import, global tables, PartiQL,
-resource policies, contributor insights, Kinesis destinations. Provisioned throughput is kept and never throttles.
+resource policies, contributor insights, Kinesis destinations, index keys of several attributes. Provisioned throughput
+is kept and never throttles.
 """
