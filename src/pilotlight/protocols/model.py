@@ -19,7 +19,7 @@ from pilotlight.protocols.json_codec import JsonCodec
 from pilotlight.protocols.messages import Request, Response
 from pilotlight.protocols.router import RestRouter
 from pilotlight.protocols.shapes import Shape, Shapes
-from pilotlight.protocols.validate import Check
+from pilotlight.protocols.validate import Checks
 from pilotlight.protocols.xml_codec import XmlCodec
 
 SUPPORTED = ("json", "rest-json", "rest-xml", "query")
@@ -54,8 +54,6 @@ class Operation:
         self.output = model.shapes.top(traits.get("output"))
         self.streams_request = _streams(self.input)
         self.streams_response = _streams(self.output)
-        self.checks: Check | None = None
-        """The model's constraints, compiled by `validate` on first use."""
         self._codec: Codec | None = None
 
     @property
@@ -94,6 +92,7 @@ class ServiceModel:
         self.shapes = Shapes(given["shapes"])
         self.json = JsonCodec(f"com.amazonaws.{name}.v{self.api_version.replace('-', '')}")
         self.xml = XmlCodec()
+        self.checks = Checks(name)
         self.operations: dict[str, Operation] = {
             key: Operation(self, key, traits) for key, traits in given["operations"].items()
         }
