@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
 KEY, SECRET, REGION = "test", "test", "us-east-1"
+REQUEST_SECONDS = 5.0
 Make = Callable[[int], bytes]
 
 
@@ -61,8 +62,8 @@ class Result:
     failures: int
 
 
-async def one(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, raw: bytes) -> int:
-    """Send, and read the answer; its status."""
+async def one(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, raw: bytes) -> tuple[int, bool]:
+    """Send, and read the answer: its status, and whether the server hangs up after it."""
     writer.write(raw)
     head = await reader.readuntil(b"\r\n\r\n")
     lower = head.lower()
@@ -70,7 +71,7 @@ async def one(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, raw: b
     if start >= 0:
         size = int(lower[start + 15 : lower.index(b"\r\n", start)])
         await reader.readexactly(size)
-    return int(head[9:12])
+    return int(head[9:12]), b"connection: close" in lower
 
 
 async def load(endpoint: str, make: Make, *, callers: int, seconds: float, most: int = 1_000_000) -> Result:
@@ -86,9 +87,19 @@ async def load(endpoint: str, make: Make, *, callers: int, seconds: float, most:
             number += 1
             raw = make(number)
             begun = time.perf_counter()
-            status = await one(reader, writer, raw)
+            try:
+                async with asyncio.timeout(REQUEST_SECONDS):
+                    status, closes = await one(reader, writer, raw)
+                failures += status >= 300
+                if closes:
+                    writer.close()
+                    reader, writer = await asyncio.open_connection(parts.hostname, parts.port, limit=1 << 24)
+            except (TimeoutError, OSError, asyncio.IncompleteReadError):
+                # A peer that hangs up after each answer, or never answers, is measured as it is.
+                failures += 1
+                writer.close()
+                reader, writer = await asyncio.open_connection(parts.hostname, parts.port, limit=1 << 24)
             took.append(time.perf_counter() - begun)
-            failures += status >= 300
         writer.close()
 
     begun = time.perf_counter()
