@@ -31,11 +31,17 @@ class Route:
     needed: tuple[str, ...]
     """Query parameters and headers without which it is another operation."""
     headers: tuple[str, ...]
+    required: tuple[str, ...]
+    """Query parameters that tell it from another operation of the same static ones, where there is one."""
 
     @property
     def conditions(self) -> int:
-        """The more it asks for, the earlier it is tried."""
         return len(self.query) + len(self.needed) + len(self.headers)
+
+    @property
+    def order(self) -> tuple[int, int]:
+        """The more it asks for, the earlier it is tried."""
+        return (-self.conditions, -len(self.required))
 
     def fits(self, given: Mapping[str, str], headers: Mapping[str, str]) -> bool:
         return (
@@ -74,6 +80,7 @@ class RestRouter:
             query=tuple((k, v) for k, v in parse_qsl(query, keep_blank_values=True) if not (s3 and k == "x-id")),
             needed=_NEEDED_QUERY.get(operation.name, ()) if s3 else (),
             headers=_NEEDED_HEADERS.get(operation.name, ()) if s3 else (),
+            required=_required_query(operation),
         )
         for segment in path.strip("/").split("/") if path.strip("/") else ():
             match = _LABEL.fullmatch(segment)
@@ -81,13 +88,13 @@ class RestRouter:
                 node = node.literals.setdefault(segment, _Node())
             elif match[2]:
                 node.greedy.append(route)
-                node.greedy.sort(key=lambda one: -one.conditions)
+                node.greedy.sort(key=lambda one: one.order)
                 return  # a greedy label takes the rest of the path
             else:
                 node.label = node.label or _Node()
                 node = node.label
         node.ending.append(route)
-        node.ending.sort(key=lambda one: -one.conditions)
+        node.ending.sort(key=lambda one: one.order)
 
     def find(self, request: Request) -> Found | None:
         root = self._roots.get(request.method)
@@ -96,11 +103,33 @@ class RestRouter:
         segments = request.path[1:].split("/") if len(request.path) > 1 else []
         given = dict(parse_qsl(request.query, keep_blank_values=True)) if request.query else {}
         for routes, values in _candidates(root, segments, 0, ()):
-            for route in routes:
-                if route.fits(given, request.headers):
-                    texts = {name: _decoded(value) for name, value in zip(route.labels, values, strict=True)}
-                    return route.operation, texts
+            route = _best(routes, given, request.headers)
+            if route is not None:
+                texts = {name: _decoded(value) for name, value in zip(route.labels, values, strict=True)}
+                return route.operation, texts
         return None
+
+
+def _best(routes: list[Route], given: Mapping[str, str], headers: Mapping[str, str]) -> Route | None:
+    """The first route that fits. Where a required parameter is missing, another one with as many conditions may fit
+    (`?analytics` lists what `?analytics&id=…` gets), but never one with fewer: that would be `DeleteBucket`.
+    """
+    first: Route | None = None
+    for route in routes:
+        if first is not None and route.conditions < first.conditions:
+            return first
+        if route.fits(given, headers):
+            if all(name in given for name in route.required):
+                return route
+            first = first or route
+    return first
+
+
+def _required_query(operation: Operation) -> tuple[str, ...]:
+    if operation.input is None:
+        return ()
+    members = ((name, operation.input.members[name]) for name in operation.input.required)
+    return tuple(member.wire_name or name for name, member in members if member.location == "querystring")
 
 
 def _candidates(
@@ -127,8 +156,15 @@ def _decoded(text: str) -> str:
     return unquote(text) if "%" in text else text
 
 
-# AWS: old forms of operations that are still in the model, with the same method and URI as the new ones.
-_SUPERSEDED = ("GetBucketNotification", "PutBucketNotification", "GetBucketLifecycle", "PutBucketLifecycle")
+# AWS: old forms of operations that are still in the model, with the same method and URI as the new ones; and one
+# that only the endpoints of directory buckets have, with the method and URI of `ListBuckets`.
+_SUPERSEDED = (
+    "GetBucketNotification",
+    "PutBucketNotification",
+    "GetBucketLifecycle",
+    "PutBucketLifecycle",
+    "ListDirectoryBuckets",
+)
 # Where the model alone does not tell two operations apart: what the one needs that the other lacks.
 _NEEDED_QUERY: dict[str, tuple[str, ...]] = {
     "UploadPart": ("partNumber", "uploadId"),
