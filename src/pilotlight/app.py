@@ -204,7 +204,7 @@ class Node:
         )
         agent = Agent(
             factory=self.factory,
-            runtimes=Runtimes(runtime),
+            runtimes=Runtimes({"python3.": runtime}),
             logs=self.logs,
             credentials=FunctionCredentials(self.credentials, principals),
             endpoints=Endpoints(self.server),

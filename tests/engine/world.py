@@ -198,7 +198,7 @@ async def world(directory: Path, isolation: Isolation, road: Road | None) -> Asy
         )
         made.agent = Agent(
             factory=factory,
-            runtimes=Runtimes(made.runtime),
+            runtimes=Runtimes({"python3.": made.runtime}),
             logs=made.logs,
             credentials=credentials,
             endpoints=made.endpoints,

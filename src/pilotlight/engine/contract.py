@@ -45,6 +45,18 @@ class FunctionVersion:
     tracing: Literal["PassThrough", "Active"] = "PassThrough"
 
 
+class ResponseSink(Protocol):
+    """Whoever wants an answer while it is being made: Lambda's response streaming."""
+
+    def begin(self, content_type: str) -> None:
+        """The handler has begun to stream. Not called where it answers at once: then the outcome has all of it."""
+        ...
+
+    async def write(self, data: bytes) -> None:
+        """Waits while the reader is slow."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Invocation:
     request_id: str
@@ -59,6 +71,8 @@ class Invocation:
     limits: Limits | None = None
     provisioned_key: str = ""
     """Use the instances that were provisioned under this key first."""
+    sink: ResponseSink | None = None
+    """Where set, a handler that streams does so into it, and the outcome's payload is empty, or an error's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
 from pilotlight.engine.contract import RuntimeUnavailable
-from pilotlight.engine.runtimes.python import PythonRuntime
+
+if TYPE_CHECKING:
+    from pilotlight.engine.agent import Runtime
 
 
 class Runtimes:
-    def __init__(self, python: PythonRuntime) -> None:
-        self._python = python
+    """Implements `engine.agent.Runtimes`."""
 
-    def of(self, runtime: str) -> PythonRuntime:
+    def __init__(self, by_prefix: Mapping[str, Runtime]) -> None:
+        """`by_prefix`: `python3.` → the runtime that serves every name which starts so."""
+        self._by_prefix = by_prefix
+
+    def of(self, runtime: str) -> Runtime:
         """Raises RuntimeUnavailable."""
-        if runtime.startswith("python3."):
-            return self._python
-        raise RuntimeUnavailable(f"the runtime {runtime} is not supported yet: Python's are")
+        for prefix, served_by in self._by_prefix.items():
+            if runtime.startswith(prefix):
+                return served_by
+        known = ", ".join(prefix.rstrip(".") for prefix in self._by_prefix)
+        raise RuntimeUnavailable(f"the runtime {runtime} is not supported yet; these are: {known}")
