@@ -66,6 +66,7 @@ from pilotlight.services.events import service as events
 from pilotlight.services.iam.principals import Principals
 from pilotlight.services.iam.service import iam_service
 from pilotlight.services.s3 import service as s3
+from pilotlight.services.s3.cors import CrossOrigin
 from pilotlight.services.s3.service import collect_orphans
 from pilotlight.services.sts.service import sts_service
 from pilotlight.settings import REGION, Settings
@@ -168,6 +169,7 @@ class Node:
             local=LocalPages(Administration(self).pages(), self.links.open),
         )
         self.cloud.gateway = self.gateway
+        self.gateway.cross_origin = CrossOrigin(self.database)
         self.gateway.http_apis = HttpApis(self.database, self.cloud, self.clock, self.ids)
 
     def _hand_over_root_key(self) -> None:

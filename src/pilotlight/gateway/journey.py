@@ -27,6 +27,7 @@ from pilotlight.protocols.model import Operation
 from pilotlight.protocols.router import find_operation
 from pilotlight.protocols.validate import validate
 from pilotlight.services.apigatewayv2.data_plane import HttpApis
+from pilotlight.services.s3.cors import CrossOrigin
 from pilotlight.settings import ACCOUNT, Settings
 
 log = logging.getLogger(__name__)
@@ -69,6 +70,8 @@ class Gateway:
         self._placeholder = Placeholder(settings.placeholder_account)
         self._debug = settings.debug
         self.http_apis: HttpApis | None = None
+        self.cross_origin: CrossOrigin | None = None
+        """S3's CORS: pages of the origins that a bucket's rules name are no strangers to it."""
         self._targets: dict[str, Target] = {}
         for name, entry in registry.entries.items():
             self._targets[name] = target_of(entry.model.protocol, entry.model.signing_name, *entry.signing_names)
@@ -86,12 +89,35 @@ class Gateway:
             return _render_plain(refusal or _unknown_service(route), request_id)
         sent_path = request.path
         path_style(request, route.host)
-        if route.entry.model.protocol == "query":
+        if route.entry.name == "s3" and self.cross_origin is not None and route.host.known:
+            if request.method == "OPTIONS":
+                return await self._preflight(request, route.entry, request_id)
+            if allowed := await self.cross_origin.headers(request):
+                response = await self._operation(request, route.entry, None, sent_path, request_id)
+                response.headers += allowed.items()
+                return response
+            if request.method in ("GET", "HEAD") and "sec-fetch-site" not in request.headers:
+                # AWS: the answer to an origin that no rule names lacks the headers, and that is all. Browsers, which
+                # say `Sec-Fetch-Site` to every loopback address, are still refused: an image needs no headers.
+                refusal = None
+        return await self._operation(request, route.entry, refusal, sent_path, request_id)
+
+    async def _preflight(self, request: Request, entry: Entry, request_id: str) -> Response:
+        assert self.cross_origin is not None
+        try:
+            return await self.cross_origin.preflight(request)
+        except AwsError as error:
+            return entry.model.render_error(error, request_id)
+
+    async def _operation(
+        self, request: Request, entry: Entry, refusal: AwsError | None, sent_path: str, request_id: str
+    ) -> Response:
+        if entry.model.protocol == "query":
             await _take_body(request)  # it names the operation
-        found = find_operation(route.entry.model, request)
+        found = find_operation(entry.model, request)
         if isinstance(found, AwsError):
-            return route.entry.model.render_error(refusal or found, request_id)
-        way = _Way(route.entry, *found, sent_path)
+            return entry.model.render_error(refusal or found, request_id)
+        way = _Way(entry, *found, sent_path)
         response = await self._answer(request, way, refusal, request_id)
         if self._debug:
             log.info("%s.%s → %s", way.entry.name, way.operation.name, response.status)

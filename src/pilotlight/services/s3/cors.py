@@ -1,15 +1,18 @@
-"""Cross-origin rules: kept for a bucket, and matched with an origin. The gateway sends what `match` answers."""
+"""Cross-origin rules: kept for a bucket, and matched with an origin. `CrossOrigin` is what the gateway asks."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any
+from urllib.parse import unquote
 
 from pilotlight.errors import AwsError
 from pilotlight.identity.caller import Caller
+from pilotlight.protocols.messages import Request, Response
 from pilotlight.services.s3 import errors, store
 from pilotlight.services.s3.access import Shared
+from pilotlight.storage import Database
 
 Params = Mapping[str, Any]
 
@@ -99,11 +102,56 @@ def _fits(text: str, pattern: str) -> bool:
     return fnmatchcase(text, literal)
 
 
-def refused_preflight(configured: bool) -> AwsError:
-    """AWS: a preflight that no rule allows is 403."""
+class CrossOrigin:
+    """What browsers are told: the answer to their preflight, and the headers of what a page asks after it.
+
+    The paths are path-style: the gateway has put a virtual host's bucket in front.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def preflight(self, request: Request) -> Response:
+        """Raises AccessForbidden, or BadRequest where it is no preflight."""
+        origin, method = request.headers.get("origin"), request.headers.get("access-control-request-method")
+        if not origin:
+            raise AwsError("BadRequest", "Insufficient information. Origin request header needed.")
+        if method not in METHODS:
+            raise AwsError("BadRequest", f"Invalid Access-Control-Request-Method: {method or 'null'}")
+        name, key = _split(request.path)
+        bucket = await self._database.read(store.find_bucket, name)
+        rules = bucket.settings.get("cors") if bucket else None
+        asked = request.headers.get("access-control-request-headers", "").split(",")
+        headers = match(rules or (), origin=origin, method=method, asked_headers=asked)
+        if headers is None:
+            raise refused_preflight(method, key, missing=bucket is None, configured=bool(rules))
+        return Response(headers=list(headers.items()))
+
+    async def headers(self, request: Request) -> dict[str, str]:
+        """The headers that let a page read the answer; nothing where no rule names its origin."""
+        origin = request.headers.get("origin")
+        if not origin:
+            return {}
+        bucket = await self._database.read(store.find_bucket, _split(request.path)[0])
+        rules = bucket.settings.get("cors", ()) if bucket else ()
+        # AWS: a page's request that carries a preflight's header is matched by the method named there.
+        method = request.headers.get("access-control-request-method", request.method)
+        return match(rules, origin=origin, method=method) or {}
+
+
+def _split(path: str) -> tuple[str, str]:
+    bucket, _, key = path.removeprefix("/").partition("/")
+    return unquote(bucket), key
+
+
+def refused_preflight(method: str, key: str, *, missing: bool, configured: bool) -> AwsError:
+    """AWS: a preflight that no rule allows is 403, and says whether a bucket or an object was asked for."""
     message = "CORSResponse: This CORS request is not allowed. This is usually because the evalution of Origin, " \
               "request method / Access-Control-Request-Method or Access-Control-Request-Headers are not whitelisted " \
               "by the resource's CORS spec."  # fmt: skip
-    if not configured:
+    if missing:
+        message = "CORSResponse: Bucket not found"
+    elif not configured:
         message = "CORSResponse: CORS is not enabled for this bucket."
-    return AwsError("AccessForbidden", message, status=403)
+    members = {"Method": method, "ResourceType": "OBJECT" if key else "BUCKET"}
+    return AwsError("AccessForbidden", message, status=403, members=members)
