@@ -247,6 +247,12 @@ class Node:
                 wake_provisioning=wake_provisioning,
             )
         )
+        wake_lifecycle = Hint()
+        buckets = s3.make_parts(
+            database, self.blobs, clock, ids, self.cloud, wake=wake_delivery, wake_lifecycle=wake_lifecycle
+        )
+        wake_lifecycle.reconciler = Reconciler("lifecycle", buckets.lifecycle, clock)
+        self.reconcilers.append(wake_lifecycle.reconciler)
         items = dynamodb.make_parts(database, clock, ids, self.settings)
         self.reconcilers += [Reconciler(name, work, clock) for name, work in items.reconcilers.items()]
         types = resource_types()
@@ -259,7 +265,7 @@ class Node:
             sts_service(credentials=self.credentials, policies=self.policies, roles=principals),
             self.lambda_parts.service,
             logs.make_service(self.log_database, clock, self.logs),
-            s3.make_service(database, self.blobs, clock, ids, self.cloud, wake_delivery),
+            buckets.service,
             apigatewayv2.make_service(database, clock, ids, self.settings.port),
             items.service,
             events.make_service(database, clock, wake_schedules),

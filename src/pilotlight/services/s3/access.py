@@ -45,6 +45,7 @@ class Shared:
     ids: Ids
     cloud: Cloud
     wake: Callable[[], None]
+    wake_lifecycle: Callable[[], None]
 
     async def bucket(self, request: Mapping[str, Any], *, expected: str = "ExpectedBucketOwner") -> Bucket:
         """The request's bucket. Raises NoSuchBucket, or AccessDenied where the owner is not the expected one."""
@@ -103,9 +104,6 @@ def refuse_unsupported(request: Mapping[str, Any], operation: str) -> None:
     for name, what in REFUSED.items():
         if request.get(name):
             raise NotImplementedHere(f"{operation} with {what}")
-    for name in request:
-        if name.startswith("ObjectLock"):
-            raise NotImplementedHere(f"{operation} with object lock ({name})")
     encryption = request.get("ServerSideEncryption")
     if encryption and encryption != "AES256":
         if encryption not in ("aws:kms", "aws:kms:dsse", "aws:fsx", "aws:backup"):

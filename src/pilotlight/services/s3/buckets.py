@@ -35,8 +35,6 @@ class Buckets:
     async def create_bucket(self, caller: Caller, request: Params) -> dict[str, Any]:
         name = request["Bucket"]
         names.check_bucket_name(name)
-        if request.get("ObjectLockEnabledForBucket"):
-            raise NotImplementedHere("CreateBucket with object lock")
         if request.get("BucketNamespace") not in (None, "global"):
             raise NotImplementedHere("CreateBucket with BucketNamespace")
         configuration = request.get("CreateBucketConfiguration", {})
@@ -49,7 +47,11 @@ class Buckets:
             settings["ownership"] = {"Rules": [{"ObjectOwnership": request["ObjectOwnership"]}]}
         if configuration.get("Tags"):
             settings["tags"] = tags.read_set(configuration["Tags"], limit=tags.BUCKET_TAGS_MAX)
+        locked = bool(request.get("ObjectLockEnabledForBucket"))
+        if locked:
+            settings["object_lock"] = {"ObjectLockEnabled": "Enabled"}
         bucket = Bucket(
+            versioning="Enabled" if locked else "",
             name=name,
             id=self._shared.ids.hex(32),
             account=caller.account,

@@ -51,6 +51,11 @@ class Configuration:
             raise AwsError("IllegalVersioningConfigurationException", message)
         if status not in ("Enabled", "Suspended"):
             raise errors.malformed_xml()
+        if status == "Suspended" and bucket.settings.get("object_lock"):
+            message = (
+                "An Object Lock configuration is present on this bucket, so the versioning state cannot be changed."
+            )
+            raise AwsError("InvalidBucketState", message, status=409)
         await self._shared.database.write(store.change_bucket, bucket, "", None, versioning=status)
 
     # Tags.
@@ -174,11 +179,6 @@ class Configuration:
 
     # Not to be had yet: what reads answer where nothing was put.
 
-    async def get_bucket_lifecycle_configuration(self, caller: Caller, request: Params) -> dict[str, Any]:
-        bucket = await self._shared.bucket(request)
-        message = "The lifecycle configuration does not exist"
-        raise errors.missing_configuration("NoSuchLifecycleConfiguration", message, bucket.name)
-
     async def get_bucket_website(self, caller: Caller, request: Params) -> dict[str, Any]:
         bucket = await self._shared.bucket(request)
         message = "The specified bucket does not have a website configuration"
@@ -188,11 +188,6 @@ class Configuration:
         bucket = await self._shared.bucket(request)
         message = "The replication configuration was not found"
         raise errors.missing_configuration("ReplicationConfigurationNotFoundError", message, bucket.name)
-
-    async def get_object_lock_configuration(self, caller: Caller, request: Params) -> dict[str, Any]:
-        bucket = await self._shared.bucket(request)
-        message = "Object Lock configuration does not exist for this bucket"
-        raise errors.missing_configuration("ObjectLockConfigurationNotFoundError", message, bucket.name)
 
     async def get_bucket_logging(self, caller: Caller, request: Params) -> dict[str, Any]:
         await self._shared.bucket(request)

@@ -8,10 +8,11 @@ from typing import Any
 
 from pilotlight.errors import AwsError
 from pilotlight.identity.caller import Caller
-from pilotlight.services.s3 import attributes, checksums, errors, names, tags
+from pilotlight.services.s3 import attributes, checksums, errors, locks, names, tags
 from pilotlight.services.s3.access import Shared, check_acl, refuse_unsupported
 from pilotlight.services.s3.bodies import UPLOAD_BYTES_MAX, Content, Streamed
 from pilotlight.services.s3.conditions import Span, WriteCondition, check_read, seconds_of
+from pilotlight.services.s3.lifecycle_rules import expiration_member
 from pilotlight.services.s3.objects import find_readable, store_version
 from pilotlight.services.s3.store import Bucket, ObjectVersion
 from pilotlight.storage.blobs import BlobGone
@@ -39,6 +40,7 @@ class Copies:
                 message = "The specified copy source is larger than the maximum allowable size for a copy source: "
                 raise errors.invalid_request(message + str(UPLOAD_BYTES_MAX))
             about, object_tags, storage_class = self._described(request, bucket, source_bucket, source)
+            about |= locks.of_request(bucket, request, self._shared.clock.now_ms())
             try:
                 async with self._content(source, asked) as content:
                     version = ObjectVersion(
@@ -116,6 +118,7 @@ def _answer(bucket: Bucket, written: ObjectVersion, source_bucket: Bucket, sourc
         },
         "ServerSideEncryption": "AES256",
         **attributes.version_member(bucket, written),
+        **expiration_member(bucket, written),
     }
     if source_bucket.versioning:
         answer["CopySourceVersionId"] = source.version_id

@@ -30,6 +30,10 @@ OBJECT_ACTIONS: Mapping[str, str] = {
     "GetObjectTagging": "GetObjectTagging",
     "PutObjectTagging": "PutObjectTagging",
     "DeleteObjectTagging": "DeleteObjectTagging",
+    "GetObjectRetention": "GetObjectRetention",
+    "PutObjectRetention": "PutObjectRetention",
+    "GetObjectLegalHold": "GetObjectLegalHold",
+    "PutObjectLegalHold": "PutObjectLegalHold",
 }
 VERSIONED = ("GetObject", "DeleteObject", "GetObjectAcl", "PutObjectAcl", "GetObjectTagging", "PutObjectTagging",
              "DeleteObjectTagging")  # fmt: skip
@@ -55,8 +59,11 @@ BUCKET_ACTIONS: Mapping[str, str] = {
     "GetBucketAccelerateConfiguration": "GetAccelerateConfiguration",
     "PutBucketAccelerateConfiguration": "PutAccelerateConfiguration",
     "GetBucketLifecycleConfiguration": "GetLifecycleConfiguration",
+    "PutBucketLifecycleConfiguration": "PutLifecycleConfiguration",
+    "DeleteBucketLifecycle": "PutLifecycleConfiguration",
     "GetBucketReplication": "GetReplicationConfiguration",
     "GetObjectLockConfiguration": "GetBucketObjectLockConfiguration",
+    "PutObjectLockConfiguration": "PutBucketObjectLockConfiguration",
 }
 LISTS = ("ListObjects", "ListObjectsV2", "ListObjectVersions", "ListMultipartUploads")
 
@@ -73,7 +80,9 @@ class S3Guard:
             return [Access("s3:ListAllMyBuckets", "*", {})]
         bucket = params["Bucket"]
         if operation == "DeleteObjects":
-            return [_delete_access(bucket, item) for item in params.get("Delete", {}).get("Objects", ())]
+            listed = params.get("Delete", {}).get("Objects", ())
+            bypassed = [access for item in listed for access in _bypass(params, bucket, item)]
+            return [*(_delete_access(bucket, item) for item in listed), *bypassed]
         action = OBJECT_ACTIONS.get(operation)
         if action is None:
             name = BUCKET_ACTIONS.get(operation, operation)
@@ -105,6 +114,13 @@ def _delete_access(bucket: str, item: Mapping[str, Any]) -> Access:
     action = "s3:DeleteObjectVersion" if item.get("VersionId") else "s3:DeleteObject"
     context = {"s3:VersionId": item["VersionId"]} if item.get("VersionId") else {}
     return Access(action, names.object_arn(bucket, item["Key"]), context)
+
+
+def _bypass(params: Params, bucket: str, item: Mapping[str, Any]) -> list[Access]:
+    """To override governance is a permission of its own."""
+    if not params.get("BypassGovernanceRetention"):
+        return []
+    return [Access("s3:BypassGovernanceRetention", names.object_arn(bucket, item["Key"]), {})]
 
 
 def _bucket_context(operation: str, params: Params) -> dict[str, Any]:
@@ -148,13 +164,19 @@ def _source(operation: str, params: Params) -> list[Access]:
 
 
 def _further(operation: str, params: Params) -> list[Access]:
-    """Writes that also tag or set an ACL need those permissions, too."""
+    """Writes that also tag, lock or set an ACL need those permissions, too."""
+    if operation in ("DeleteObject", "PutObjectRetention"):
+        return _bypass(params, params["Bucket"], params)
     if operation not in ("PutObject", "CopyObject", "CreateMultipartUpload"):
         return []
     arn = names.object_arn(params["Bucket"], params["Key"])
     further = []
     if params.get("Tagging"):
         further.append(Access("s3:PutObjectTagging", arn, {}))
+    if params.get("ObjectLockMode"):
+        further.append(Access("s3:PutObjectRetention", arn, {}))
+    if params.get("ObjectLockLegalHoldStatus"):
+        further.append(Access("s3:PutObjectLegalHold", arn, {}))
     if params.get("ACL") or any(name.startswith("Grant") for name in params):
         further.append(Access("s3:PutObjectAcl", arn, _object_context(params)))
     return further

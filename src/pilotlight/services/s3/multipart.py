@@ -9,11 +9,12 @@ from typing import Any
 from urllib.parse import quote
 
 from pilotlight.identity.caller import Caller
-from pilotlight.services.s3 import attributes, checksums, errors, names, parts, tags
+from pilotlight.services.s3 import attributes, checksums, errors, locks, names, parts, tags
 from pilotlight.services.s3.access import Shared, check_acl, refuse_unsupported
 from pilotlight.services.s3.bodies import Content, Streamed
 from pilotlight.services.s3.conditions import Span, WriteCondition, copy_range, seconds_of
 from pilotlight.services.s3.copying import find_source
+from pilotlight.services.s3.lifecycle_rules import expiration_member
 from pilotlight.services.s3.listing import completing, list_page, page_size
 from pilotlight.services.s3.listings import encoded
 from pilotlight.services.s3.parts import Part, Upload
@@ -38,6 +39,7 @@ class Multipart:
         names.check_key(request["Key"])
         check_acl(bucket, request, "CreateMultipartUpload")
         about = attributes.of_request(request)
+        about |= locks.of_request(bucket, request, self._shared.clock.now_ms())
         algorithm, kind = request.get("ChecksumAlgorithm"), request.get("ChecksumType")
         shown: dict[str, Any] = {}
         if kind and not algorithm:
@@ -166,6 +168,7 @@ class Multipart:
             "ServerSideEncryption": "AES256",
             **attributes.checksum_members(version.attributes),
             **attributes.version_member(bucket, written),
+            **expiration_member(bucket, written),
         }
 
     async def _complete(

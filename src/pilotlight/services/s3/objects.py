@@ -9,9 +9,10 @@ from typing import Any
 from pilotlight.clock import Clock
 from pilotlight.errors import AwsError, NotImplementedHere
 from pilotlight.identity.caller import Caller
-from pilotlight.services.s3 import attributes, errors, names, parts, store, tags
+from pilotlight.services.s3 import attributes, errors, locks, names, parts, store, tags
 from pilotlight.services.s3.access import Shared, check_acl, refuse_unsupported
 from pilotlight.services.s3.conditions import Span, WriteCondition, check_read, read_range, seconds_of
+from pilotlight.services.s3.lifecycle_rules import expiration_member
 from pilotlight.services.s3.store import Bucket, DeleteCondition, ObjectVersion, Written
 from pilotlight.storage import Transaction
 from pilotlight.storage.blobs import BlobGone
@@ -38,6 +39,8 @@ class Objects:
         about = attributes.of_request(request)
         storage_class = attributes.storage_class(request)
         object_tags = tags.read_header(request.get("Tagging"))
+        about |= locks.of_request(bucket, request, self._clock.now_ms())
+        locks.check_digest(request)
         async with self._shared.bodies.receive(request.get("Body", b""), request) as content:
             version = ObjectVersion(
                 bucket=bucket.name,
@@ -59,6 +62,7 @@ class Objects:
             "ServerSideEncryption": "AES256",
             **attributes.checksum_members(version.attributes),
             **attributes.version_member(bucket, written),
+            **expiration_member(bucket, written),
         }
 
     async def get_object(self, caller: Caller, request: Params) -> dict[str, Any]:
@@ -83,7 +87,11 @@ class Objects:
         if caller.kind == "anonymous" and any(name.startswith("Response") for name in request):
             raise errors.invalid_request("Request specific response headers cannot be used for anonymous GET requests.")
         check_read(request, etag=version.etag, modified_ms=version.modified_ms, now_ms=self._clock.now_ms())
-        answer = attributes.described(bucket, version, request)
+        answer = {
+            **attributes.described(bucket, version, request),
+            **locks.members_of(version),
+            **expiration_member(bucket, version),
+        }
         span = await self._span(version, request, answer)
         answer["ContentLength"] = span.size
         if request.get("ChecksumMode") == "ENABLED" and span.size == version.size:
@@ -172,7 +180,12 @@ class Objects:
     async def delete_object(self, caller: Caller, request: Params) -> dict[str, Any]:
         refuse_unsupported(request, "DeleteObject")
         bucket = await self._shared.bucket(request)
-        return await self._delete(caller, bucket, request["Key"], request.get("VersionId"), _condition(request))
+        bypass = bool(request.get("BypassGovernanceRetention"))
+        if bypass and not bucket.settings.get("object_lock"):
+            message = "x-amz-bypass-governance-retention is only applicable to Object Lock enabled buckets."
+            raise errors.invalid_argument(message, "x-amz-bypass-governance-retention", "true")
+        condition = _condition(request)
+        return await self._delete(caller, bucket, request["Key"], request.get("VersionId"), condition, bypass=bypass)
 
     async def delete_objects(self, caller: Caller, request: Params) -> dict[str, Any]:
         refuse_unsupported(request, "DeleteObjects")
@@ -180,12 +193,15 @@ class Objects:
         listed = request["Delete"]["Objects"]
         if not 1 <= len(listed) <= DELETE_KEYS_MAX:
             raise errors.malformed_xml()
+        bypass = bool(request.get("BypassGovernanceRetention"))
         deleted: list[dict[str, Any]] = []
         failed: list[dict[str, Any]] = []
         for item in listed:
             named = {name: item[name] for name in ("Key", "VersionId") if item.get(name)}
             try:
-                gone = await self._delete(caller, bucket, item["Key"], item.get("VersionId"), _item_condition(item))
+                gone = await self._delete(
+                    caller, bucket, item["Key"], item.get("VersionId"), _item_condition(item), bypass=bypass
+                )
             except AwsError as error:
                 failed.append({**named, "Code": error.code, "Message": error.message})
                 continue
@@ -196,11 +212,18 @@ class Objects:
         return {**answer, "Errors": failed} if failed else answer
 
     async def _delete(
-        self, caller: Caller, bucket: Bucket, key: str, version_id: str | None, condition: DeleteCondition
+        self,
+        caller: Caller,
+        bucket: Bucket,
+        key: str,
+        version_id: str | None,
+        condition: DeleteCondition,
+        *,
+        bypass: bool,
     ) -> dict[str, Any]:
         names.check_key(key)
         if version_id is not None:
-            return await self._delete_version(caller, bucket, key, version_id)
+            return await self._delete_version(caller, bucket, key, version_id, bypass=bypass)
         fresh = self._shared.ids.token(24)
 
         def prepare(bucket: Bucket) -> Callable[[Transaction], Written]:
@@ -221,11 +244,15 @@ class Objects:
             return {"DeleteMarker": True, "VersionId": written.version.version_id}
         return {}
 
-    async def _delete_version(self, caller: Caller, bucket: Bucket, key: str, version_id: str) -> dict[str, Any]:
+    async def _delete_version(
+        self, caller: Caller, bucket: Bucket, key: str, version_id: str, *, bypass: bool
+    ) -> dict[str, Any]:
+        check = locks.checker(self._clock.now_ms(), bypass=bypass)
+
         def prepare(bucket: Bucket) -> Callable[[Transaction], Written]:
             make = self._shared.maker(caller, bucket, key, "ObjectRemoved:Delete")
             return functools.partial(
-                store.delete_version, bucket=bucket, key=key, version_id=version_id, make_events=make
+                store.delete_version, bucket=bucket, key=key, version_id=version_id, check=check, make_events=make
             )
 
         bucket, written = await self._shared.write(bucket, prepare)

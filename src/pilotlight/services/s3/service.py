@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 
 from pilotlight.clock import Clock
 from pilotlight.ids import Ids
@@ -15,19 +16,35 @@ from pilotlight.services.s3.configuration import Configuration
 from pilotlight.services.s3.copying import Copies
 from pilotlight.services.s3.cors import Cors
 from pilotlight.services.s3.guard import S3Guard
+from pilotlight.services.s3.lifecycle import Lifecycle, LifecycleWork
 from pilotlight.services.s3.listings import Listings
 from pilotlight.services.s3.multipart import Multipart
 from pilotlight.services.s3.notifications import Notifications
+from pilotlight.services.s3.object_lock import ObjectLock
 from pilotlight.services.s3.objects import Objects
 from pilotlight.storage import Database
 from pilotlight.storage.blobs import Blobs
 
 
-def make_service(
-    database: Database, blobs: Blobs, clock: Clock, ids: Ids, cloud: Cloud, wake: Callable[[], None]
-) -> Service:
+@dataclass(frozen=True, slots=True)
+class S3Parts:
+    service: Service
+    lifecycle: Callable[[], Awaitable[int | None]]
+    """A reconciler's work."""
+
+
+def make_parts(
+    database: Database,
+    blobs: Blobs,
+    clock: Clock,
+    ids: Ids,
+    cloud: Cloud,
+    *,
+    wake: Callable[[], None],
+    wake_lifecycle: Callable[[], None],
+) -> S3Parts:
     """`blobs` hold nothing but S3's; `wake` is called after a commit that posted events."""
-    shared = Shared(database, Bodies(database, blobs), clock, ids, cloud, wake)
+    shared = Shared(database, Bodies(database, blobs), clock, ids, cloud, wake, wake_lifecycle)
     kinds: tuple[Callable[[Shared], object], ...] = (
         Buckets,
         Configuration,
@@ -36,10 +53,13 @@ def make_service(
         Notifications,
         Objects,
         Copies,
+        Lifecycle,
+        ObjectLock,
         Listings,
         Multipart,
     )
-    return Service(name="s3", nouns=[kind(shared) for kind in kinds], guard=S3Guard(database))
+    service = Service(name="s3", nouns=[kind(shared) for kind in kinds], guard=S3Guard(database))
+    return S3Parts(service, LifecycleWork(shared).work)
 
 
 async def collect_orphans(database: Database, blobs: Blobs) -> int:

@@ -94,7 +94,7 @@ def version_of(row: Mapping[str, Any]) -> ObjectVersion:
     )
 
 
-def _bucket(row: Mapping[str, Any]) -> Bucket:
+def bucket_of(row: Mapping[str, Any]) -> Bucket:
     return Bucket(**{**row, "settings": orjson.loads(row["settings"])})
 
 
@@ -103,7 +103,7 @@ def _bucket(row: Mapping[str, Any]) -> Bucket:
 
 def find_bucket(tx: Transaction, name: str) -> Bucket | None:
     row = tx.one("select * from s3_bucket where name = :name", name=name)
-    return _bucket(row) if row else None
+    return bucket_of(row) if row else None
 
 
 def add_bucket(tx: Transaction, bucket: Bucket) -> Bucket | None:
@@ -113,7 +113,8 @@ def add_bucket(tx: Transaction, bucket: Bucket) -> Bucket | None:
         return taken
     tx.run(
         """insert into s3_bucket (name, id, account, region, created_ms, revision, versioning, settings)
-           values (:name, :id, :account, :region, :created_ms, 0, '', :settings)""",
+           values (:name, :id, :account, :region, :created_ms, 0, :versioning, :settings)""",
+        versioning=bucket.versioning,
         name=bucket.name,
         id=bucket.id,
         account=bucket.account,
@@ -136,7 +137,7 @@ def list_buckets(
         region=region,
         prefix=prefix,
     )
-    return [_bucket(row) for row in rows]
+    return [bucket_of(row) for row in rows]
 
 
 def change_bucket(
@@ -358,9 +359,15 @@ def delete_current(
 
 
 def delete_version(
-    tx: Transaction, *, bucket: Bucket, key: str, version_id: str, make_events: MakeEvents | None
+    tx: Transaction,
+    *,
+    bucket: Bucket,
+    key: str,
+    version_id: str,
+    check: Callable[[ObjectVersion], None],
+    make_events: MakeEvents | None,
 ) -> Written:
-    """Remove one version for good; the one before it becomes current."""
+    """Remove one version for good; the one before it becomes current. `check` may refuse it."""
     check_unchanged(tx, bucket)
     row = tx.one(
         f"select {SLIM} from s3_object where bucket = :bucket and key = :key and version_id = :version_id",
@@ -370,6 +377,8 @@ def delete_version(
     )
     if row is None:
         return Written(None)
+    version = version_of(row)
+    check(version)
     blobs = _remove_row(tx, bucket.name, key, row)
     if row["current"]:
         tx.run(
@@ -378,10 +387,38 @@ def delete_version(
             bucket=bucket.name,
             key=key,
         )
-    version = version_of(row)
     for event in make_events(version) if make_events else ():
         outbox.post(tx, event)
     return Written(version, blobs)
+
+
+def change_attributes(
+    tx: Transaction,
+    *,
+    bucket: Bucket,
+    version: ObjectVersion,
+    change: Callable[[Mapping[str, Any]], Mapping[str, Any]],
+    make_events: MakeEvents | None = None,
+) -> bool:
+    """False where the version is gone."""
+    row = tx.one(
+        "select attributes from s3_object where bucket = :bucket and key = :key and sequence = :sequence",
+        bucket=bucket.name,
+        key=version.key,
+        sequence=version.sequence,
+    )
+    if row is None:
+        return False
+    tx.run(
+        "update s3_object set attributes = :attributes where bucket = :bucket and key = :key and sequence = :sequence",
+        attributes=_json(change(orjson.loads(row["attributes"]))),
+        bucket=bucket.name,
+        key=version.key,
+        sequence=version.sequence,
+    )
+    for event in make_events(version) if make_events else ():
+        outbox.post(tx, event)
+    return True
 
 
 def set_tags(

@@ -12,7 +12,7 @@ from pilotlight.clock import Clock
 from pilotlight.errors import AwsError
 from pilotlight.identity.caller import Caller
 from pilotlight.ids import Ids
-from pilotlight.services.s3 import make_service
+from pilotlight.services.s3 import make_parts
 from pilotlight.storage import Database, outbox
 from pilotlight.storage.blobs import LocalBlobs
 
@@ -43,7 +43,9 @@ class S3:
         self.clock = clock
         self.cloud = FakeCloud()
         self.wakes = 0
-        self.service = make_service(database, blobs, clock, Ids(), self.cloud, self._wake)
+        parts = make_parts(database, blobs, clock, Ids(), self.cloud, wake=self._wake, wake_lifecycle=lambda: None)
+        self.service = parts.service
+        self.lifecycle = parts.lifecycle
         self.caller = Caller(
             account=ACCOUNT, region="us-east-1", kind="administrator", arn=f"arn:aws:iam::{ACCOUNT}:root",
             request_id="request-1",

@@ -11,7 +11,7 @@ import pytest
 from tests.unit.services.s3.driver import S3, code_of
 
 from pilotlight.clock import Clock
-from pilotlight.errors import AwsError, NotImplementedHere
+from pilotlight.errors import AwsError
 
 LARGE = bytes(range(256)) * 4096
 
@@ -244,8 +244,3 @@ async def test_archived_objects_are_described_but_not_read(s3: S3, bucket: str) 
     with pytest.raises(AwsError) as caught:
         await s3.get_object(Bucket=bucket, Key="k")
     assert code_of(caught) == "InvalidObjectState"
-
-
-async def test_object_lock_is_refused_by_name(s3: S3, bucket: str) -> None:
-    with pytest.raises(NotImplementedHere, match="object lock"):
-        await s3.put_object(Bucket=bucket, Key="k", Body=b"x", ObjectLockMode="GOVERNANCE")
