@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -21,6 +22,7 @@ T = TypeVar("T")
 
 BUCKET_CHANGES_MAX = 10
 PRINCIPAL = "s3.amazonaws.com"
+DETAIL = json.dumps({"principal": PRINCIPAL, "subject": events.SUBJECT})
 
 REFUSED = {
     "SSECustomerAlgorithm": "SSE-C (x-amz-server-side-encryption-customer-…)",
@@ -69,19 +71,21 @@ class Shared:
         raise AwsError("OperationAborted", "A conflicting conditional operation is currently in progress against "
                        "this resource. Please try again.", status=409)  # fmt: skip
 
-    def maker(self, caller: Caller, bucket: Bucket, key: str, name: str) -> MakeEvents | None:
+    def maker(
+        self, caller: Caller, bucket: Bucket, key: str, name: str, *, at_ms: int | None = None
+    ) -> MakeEvents | None:
         """What makes the events of a write, in its own transaction; None where nobody listens."""
         found = events.targets(bucket, f"s3:{name}", key)
         if not found:
             return None
-        now_ms = self.clock.now_ms()
+        now_ms = self.clock.now_ms() if at_ms is None else at_ms
         ids = [self.ids.uuid() for _ in found]
 
         def make(version: ObjectVersion) -> list[OutboxEvent]:
             return [
                 OutboxEvent(
                     id=identity,
-                    kind="lambda_invoke",
+                    kind=target.delivery,
                     account=bucket.account,
                     region=bucket.region,
                     target=target.arn,
@@ -91,7 +95,7 @@ class Shared:
                     ),
                     created_ms=now_ms,
                     due_ms=now_ms,
-                    detail='{"principal":"s3.amazonaws.com"}',
+                    detail=DETAIL,
                 )
                 for identity, target in zip(ids, found, strict=True)
             ]

@@ -8,7 +8,7 @@ from typing import Any
 
 from pilotlight.errors import AwsError
 from pilotlight.services.s3 import errors, names
-from pilotlight.services.s3.conditions import seconds_of
+from pilotlight.services.s3.conditions import http_date, seconds_of
 from pilotlight.services.s3.store import Bucket, ObjectVersion
 
 HEADERS = (
@@ -99,8 +99,24 @@ def described(bucket: Bucket, version: ObjectVersion, request: Mapping[str, Any]
     return answer
 
 
-def check_archived(version: ObjectVersion) -> None:
-    if version.storage_class in ARCHIVED:
+def restored(version: ObjectVersion, now_ms: int) -> bool:
+    restore = version.attributes.get("restore", {})
+    return bool(restore) and restore["ready_ms"] <= now_ms < restore["expires_ms"]
+
+
+def restore_member(version: ObjectVersion, now_ms: int) -> dict[str, str]:
+    """`x-amz-restore`: under way, or there until a date."""
+    restore = version.attributes.get("restore", {})
+    if not restore or now_ms >= restore["expires_ms"] or version.storage_class not in ARCHIVED:
+        return {}
+    if now_ms < restore["ready_ms"]:
+        return {"Restore": 'ongoing-request="true"'}
+    return {"Restore": f'ongoing-request="false", expiry-date="{http_date(restore["expires_ms"])}"'}
+
+
+def check_archived(version: ObjectVersion, now_ms: int) -> None:
+    """Raises InvalidObjectState where the bytes would have to be restored first."""
+    if version.storage_class in ARCHIVED and not restored(version, now_ms):
         message = "The operation is not valid for the object's storage class"
         raise AwsError("InvalidObjectState", message, status=403, members={"StorageClass": version.storage_class})
 

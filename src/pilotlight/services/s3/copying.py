@@ -140,5 +140,5 @@ async def find_source(shared: Shared, caller: Caller, request: Params) -> tuple[
     check_read(
         request, etag=source.etag, modified_ms=source.modified_ms, now_ms=shared.clock.now_ms(), prefix="CopySource"
     )
-    attributes.check_archived(source)
+    attributes.check_archived(source, shared.clock.now_ms())
     return bucket, source

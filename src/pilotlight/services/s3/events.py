@@ -16,6 +16,13 @@ from pilotlight.identity.caller import Caller
 from pilotlight.services.s3 import names
 from pilotlight.services.s3.store import NULL_VERSION, Bucket, ObjectVersion
 
+KINDS = {
+    "LambdaFunctionConfigurations": "LambdaFunctionArn",
+    "QueueConfigurations": "QueueArn",
+    "TopicConfigurations": "TopicArn",
+}
+"""Where events go, and the member that names it."""
+SUBJECT = "Amazon S3 Notification"
 EMPTY_MD5 = "d41d8cd98f00b204e9800998ecf8427e"
 
 
@@ -25,6 +32,11 @@ class Target:
 
     configuration_id: str
     arn: str
+
+    @property
+    def delivery(self) -> str:
+        """The kind of outbox event."""
+        return "lambda_invoke" if self.arn.startswith("arn:aws:lambda:") else "publish"
 
 
 def covers(pattern: str, event: str) -> bool:
@@ -41,11 +53,13 @@ def filters_of(configuration: Mapping[str, Any]) -> dict[str, str]:
 def targets(bucket: Bucket, event: str, key: str) -> list[Target]:
     """`event` as in configurations: `s3:ObjectCreated:Put`."""
     found = []
-    for configuration in bucket.settings.get("notification", {}).get("LambdaFunctionConfigurations", ()):
-        filters = filters_of(configuration)
-        fits = key.startswith(filters.get("prefix", "")) and key.endswith(filters.get("suffix", ""))
-        if fits and any(covers(pattern, event) for pattern in configuration["Events"]):
-            found.append(Target(configuration["Id"], configuration["LambdaFunctionArn"]))
+    notification = bucket.settings.get("notification", {})
+    for kind, member in KINDS.items():
+        for configuration in notification.get(kind, ()):
+            filters = filters_of(configuration)
+            fits = key.startswith(filters.get("prefix", "")) and key.endswith(filters.get("suffix", ""))
+            if fits and any(covers(pattern, event) for pattern in configuration["Events"]):
+                found.append(Target(configuration["Id"], configuration[member]))
     return found
 
 
@@ -67,6 +81,8 @@ def overlapping(configurations: Sequence[Mapping[str, Any]]) -> bool:
 
 def principal_id(caller: Caller) -> str:
     """Who did it, as records name it."""
+    if caller.kind == "service":
+        return caller.service
     return f"AWS:{caller.user_id}" if caller.user_id else caller.account
 
 
@@ -75,14 +91,28 @@ def extended_request_id(request_id: str) -> str:
     return base64.b64encode(sha256(request_id.encode()).digest()).decode()
 
 
+def test_message(bucket: str, *, request_id: str, now_ms: int) -> str:
+    """What a queue or topic is sent when it becomes a destination."""
+    moment = datetime.fromtimestamp(now_ms / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+    message = {
+        "Service": "Amazon S3",
+        "Event": "s3:TestEvent",
+        "Time": f"{moment}.{now_ms % 1000:03}Z",
+        "Bucket": bucket,
+        "RequestId": request_id,
+        "HostId": extended_request_id(request_id),
+    }
+    return orjson.dumps(message).decode()
+
+
 def record(*, name: str, target: Target, bucket: Bucket, version: ObjectVersion, caller: Caller, now_ms: int) -> bytes:
-    """The event as Lambda gets it. `name` is `ObjectCreated:Put`.
+    """The event as every target gets it. `name` is `ObjectCreated:Put`.
 
     AWS: the key is URL-encoded with a plus for a space; removals say neither size nor, but for delete
     markers, ETag; the version is there only where the bucket has versions.
     """
     described: dict[str, Any] = {"key": quote_plus(version.key, safe="/*-._")}
-    if name.startswith("ObjectCreated:"):
+    if name.startswith(("ObjectCreated:", "ObjectRestore:", "LifecycleTransition")):
         described |= {"size": version.size, "eTag": version.etag}
     elif version.marker:
         described["eTag"] = EMPTY_MD5
@@ -93,13 +123,15 @@ def record(*, name: str, target: Target, bucket: Bucket, version: ObjectVersion,
     return orjson.dumps({
         "Records": [
             {
-                "eventVersion": "2.1",
+                "eventVersion": "2.1" if name.startswith(("ObjectCreated:", "ObjectRemoved:")) else "2.3",
                 "eventSource": "aws:s3",
                 "awsRegion": bucket.region,
                 "eventTime": f"{moment}.{now_ms % 1000:03}Z",
                 "eventName": name,
                 "userIdentity": {"principalId": principal_id(caller)},
-                "requestParameters": {"sourceIPAddress": caller.source_ip},
+                "requestParameters": {
+                    "sourceIPAddress": caller.service if caller.kind == "service" else caller.source_ip
+                },
                 "responseElements": {
                     "x-amz-request-id": caller.request_id,
                     "x-amz-id-2": extended_request_id(caller.request_id),

@@ -34,6 +34,7 @@ OBJECT_ACTIONS: Mapping[str, str] = {
     "PutObjectRetention": "PutObjectRetention",
     "GetObjectLegalHold": "GetObjectLegalHold",
     "PutObjectLegalHold": "PutObjectLegalHold",
+    "RestoreObject": "RestoreObject",
 }
 VERSIONED = ("GetObject", "DeleteObject", "GetObjectAcl", "PutObjectAcl", "GetObjectTagging", "PutObjectTagging",
              "DeleteObjectTagging")  # fmt: skip

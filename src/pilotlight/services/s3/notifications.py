@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from pilotlight.arn import Arn
@@ -26,23 +27,20 @@ EVENTS = (
     "s3:ObjectTagging:*",
     "s3:ObjectTagging:Put",
     "s3:ObjectTagging:Delete",
-)
-ELSEWHERE = (
-    "s3:ReducedRedundancyLostObject",
-    "s3:ObjectRestore:",
-    "s3:Replication:",
+    "s3:LifecycleExpiration:*",
+    "s3:LifecycleExpiration:Delete",
+    "s3:LifecycleExpiration:DeleteMarkerCreated",
     "s3:LifecycleTransition",
-    "s3:IntelligentTiering",
-    "s3:ObjectAcl:",
-    "s3:LifecycleExpiration:",
+    "s3:ObjectRestore:*",
+    "s3:ObjectRestore:Post",
+    "s3:ObjectRestore:Completed",
+    "s3:ObjectRestore:Delete",
 )
-"""Events whose causes do not happen here yet."""
+ELSEWHERE = ("s3:ReducedRedundancyLostObject", "s3:Replication:", "s3:IntelligentTiering", "s3:ObjectAcl:")
+"""Events whose causes do not happen here."""
 FILTER_CHARS_MAX = 1024
-REFUSED = {
-    "QueueConfigurations": "queues",
-    "TopicConfigurations": "topics",
-    "EventBridgeConfiguration": "EventBridge",
-}
+MISSING = ("QueueDoesNotExist", "AWS.SimpleQueueService.NonExistentQueue", "NotFound", "NotFoundException")
+DENIED = ("AccessDeniedException", "AccessDenied", "AuthorizationError")
 
 
 class Notifications:
@@ -56,29 +54,32 @@ class Notifications:
     async def put_bucket_notification_configuration(self, caller: Caller, request: Params) -> None:
         bucket = await self._shared.bucket(request)
         given = request["NotificationConfiguration"]
-        for member, what in REFUSED.items():
-            if given.get(member) or (member == "EventBridgeConfiguration" and member in given):
-                raise NotImplementedHere(f"PutBucketNotificationConfiguration with {what}")
-        checked = [self._checked(item) for item in given.get("LambdaFunctionConfigurations", ())]
-        if len({item["Id"] for item in checked}) != len(checked):
+        if "EventBridgeConfiguration" in given:
+            raise NotImplementedHere("PutBucketNotificationConfiguration with EventBridge")
+        checked = {
+            kind: [self._checked(item, member) for item in given[kind]]
+            for kind, member in events.KINDS.items()
+            if given.get(kind)
+        }
+        listed = [item for items in checked.values() for item in items]
+        if len({item["Id"] for item in listed}) != len(listed):
             raise errors.invalid_argument(
-                "Same ID used for multiple configurations. IDs must be unique", "Id", checked[0]["Id"]
+                "Same ID used for multiple configurations. IDs must be unique", "Id", listed[0]["Id"]
             )
-        if events.overlapping(checked):
+        if events.overlapping(listed):
             raise AwsError(
                 "InvalidArgument",
                 "Configuration is ambiguously defined. Cannot have overlapping suffixes in two rules if the prefixes "
                 "are overlapping for the same event type.",
             )
         if not request.get("SkipDestinationValidation"):
-            await self._check_destinations(bucket, checked)
-        value = {"LambdaFunctionConfigurations": checked} if checked else None
-        await self._shared.database.write(store.change_bucket, bucket, "notification", value)
+            await self._check_destinations(caller, bucket, listed)
+        await self._shared.database.write(store.change_bucket, bucket, "notification", checked or None)
 
-    def _checked(self, item: Params) -> dict[str, Any]:
-        arn = item["LambdaFunctionArn"]
-        if not _is_function(arn):
-            raise errors.invalid_argument("The ARN could not be parsed", "LambdaFunctionArn", arn)
+    def _checked(self, item: Params, member: str) -> dict[str, Any]:
+        arn = item[member]
+        if not _names_a(member, arn):
+            raise errors.invalid_argument("The ARN could not be parsed", member, arn)
         wanted = item["Events"]
         for event in wanted:
             if event.startswith(ELSEWHERE):
@@ -89,7 +90,7 @@ class Notifications:
             raise errors.malformed_xml()
         checked: dict[str, Any] = {
             "Id": item.get("Id") or self._shared.ids.uuid(),
-            "LambdaFunctionArn": arn,
+            member: arn,
             "Events": list(wanted),
         }
         rules = item.get("Filter", {}).get("Key", {}).get("FilterRules", ())
@@ -97,22 +98,55 @@ class Notifications:
             checked["Filter"] = {"Key": {"FilterRules": _checked_rules(rules)}}
         return checked
 
-    async def _check_destinations(self, bucket: Bucket, checked: Sequence[Params]) -> None:
-        """May S3 invoke them? Asked by a dry run, on the road that the events will take."""
+    async def _check_destinations(self, caller: Caller, bucket: Bucket, checked: Sequence[Params]) -> None:
+        """May S3 reach them? Asked on the road that the events will take: functions by a dry run, queues and
+        topics by a test message."""
         asker = Caller.of_service(
             PRINCIPAL, account=bucket.account, region=bucket.region, source_arn=names.bucket_arn(bucket.name)
         )
-        for arn in dict.fromkeys(str(item["LambdaFunctionArn"]) for item in checked):
-            params = {"FunctionName": arn, "InvocationType": "DryRun"}
-            asking = asker.in_region(Arn.parse(arn).region)
+        asker = replace(asker, context={"aws:SourceAccount": bucket.account})
+        now_ms = self._shared.clock.now_ms()
+        test = events.test_message(bucket.name, request_id=caller.request_id, now_ms=now_ms)
+        arns = [str(item[member]) for item in checked for member in events.KINDS.values() if member in item]
+        for arn in dict.fromkeys(arns):
+            parsed = Arn.parse(arn)
+            if parsed.region != bucket.region:
+                reason = "The notification destination service region is not valid for the bucket location constraint"
+                raise AwsError("InvalidArgument", reason, members={"ArgumentName": "arn", "ArgumentValue": arn})
+            if parsed.resource.endswith(".fifo"):
+                raise _invalid_destination(arn, "FIFO SQS queues are not supported")
+            service, operation, params = _test_call(arn, test)
             try:
-                await self._shared.cloud.call("lambda", "Invoke", params, asking)
+                await self._shared.cloud.call(service, operation, params, asker.in_region(parsed.region))
             except AwsError as error:
-                if error.code == "ResourceNotFoundException":
-                    raise _invalid_destination(arn, "The destination Lambda function does not exist") from None
-                if error.code in ("AccessDeniedException", "AccessDenied"):
-                    raise _invalid_destination(arn, f"Not authorized to invoke function [{arn}]") from None
-                raise
+                raise _unreachable(arn, parsed.service, error) from None
+
+
+def _test_call(arn: str, test: str) -> tuple[str, str, dict[str, Any]]:
+    parsed = Arn.parse(arn)
+    if parsed.service == "lambda":
+        return "lambda", "Invoke", {"FunctionName": arn, "InvocationType": "DryRun"}
+    if parsed.service == "sns":
+        return "sns", "Publish", {"TopicArn": arn, "Message": test, "Subject": events.SUBJECT}
+    url = f"https://sqs.{parsed.region}.amazonaws.com/{parsed.account}/{parsed.resource}"
+    return "sqs", "SendMessage", {"QueueUrl": url, "MessageBody": test}
+
+
+def _unreachable(arn: str, service: str, error: AwsError) -> AwsError:
+    """AWS's reason, by the kind of the destination; what is no refusal stays as it is."""
+    if service == "lambda":
+        if error.code == "ResourceNotFoundException":
+            return _invalid_destination(arn, "The destination Lambda function does not exist")
+        if error.code in DENIED:
+            return _invalid_destination(arn, f"Not authorized to invoke function [{arn}]")
+        return error
+    what = "queue" if service == "sqs" else "topic"
+    if error.code in MISSING:
+        return _invalid_destination(arn, f"The destination {what} does not exist")
+    if error.code in DENIED:
+        reason = f"Permissions on the destination {what} do not allow S3 to publish notifications from this bucket"
+        return _invalid_destination(arn, reason)
+    return error
 
 
 def _invalid_destination(arn: str, reason: str) -> AwsError:
@@ -120,12 +154,14 @@ def _invalid_destination(arn: str, reason: str) -> AwsError:
     return AwsError("InvalidArgument", message, members={"ArgumentName1": arn, "ArgumentValue1": reason})
 
 
-def _is_function(arn: str) -> bool:
+def _names_a(member: str, arn: str) -> bool:
     try:
         parsed = Arn.parse(arn)
     except ValueError:
         return False
-    return parsed.service == "lambda" and parsed.resource.startswith("function:")
+    if member == "LambdaFunctionArn":
+        return parsed.service == "lambda" and parsed.resource.startswith("function:")
+    return parsed.service == ("sqs" if member == "QueueArn" else "sns") and bool(parsed.resource)
 
 
 def _checked_rules(rules: Sequence[Params]) -> list[dict[str, str]]:

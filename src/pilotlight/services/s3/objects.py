@@ -68,7 +68,7 @@ class Objects:
     async def get_object(self, caller: Caller, request: Params) -> dict[str, Any]:
         for _ in range(READ_TRIES_MAX):
             answer, version, span = await self._head(caller, request, "GET")
-            attributes.check_archived(version)
+            attributes.check_archived(version, self._clock.now_ms())
             try:
                 answer["Body"] = await self._shared.bodies.read(version, span)
             except BlobGone:  # replaced between the row and its bytes: what is there now is the answer
@@ -91,6 +91,7 @@ class Objects:
             **attributes.described(bucket, version, request),
             **locks.members_of(version),
             **expiration_member(bucket, version),
+            **attributes.restore_member(version, self._clock.now_ms()),
         }
         span = await self._span(version, request, answer)
         answer["ContentLength"] = span.size

@@ -9,6 +9,7 @@ from pilotlight.clock import Clock
 from pilotlight.ids import Ids
 from pilotlight.services.contract import Cloud, Service
 from pilotlight.services.s3.access import Shared
+from pilotlight.services.s3.archives import Archives
 from pilotlight.services.s3.bodies import Bodies
 from pilotlight.services.s3.bucket_policies import BucketPolicies
 from pilotlight.services.s3.buckets import Buckets
@@ -52,6 +53,7 @@ def make_parts(
         Cors,
         Notifications,
         Objects,
+        Archives,
         Copies,
         Lifecycle,
         ObjectLock,

@@ -243,6 +243,46 @@ async def test_notification_refusals(s3: S3, bucket: str) -> None:
         await notify(s3, bucket, listens())
     assert caught.value.message == "Unable to validate the following destination configurations"
     assert caught.value.members["ArgumentValue1"] == f"Not authorized to invoke function [{FUNCTION}]"
-    with pytest.raises(NotImplementedHere, match="queues"):
-        await notify(s3, bucket, QueueConfigurations=[{"QueueArn": "arn:aws:sqs:us-east-1:1:q", "Events": ["x"]}])
+    with pytest.raises(NotImplementedHere, match="EventBridge"):
+        await notify(s3, bucket, EventBridgeConfiguration={})
     assert await s3.get_bucket_notification_configuration(Bucket=bucket) == {}
+
+
+QUEUE = f"arn:aws:sqs:us-east-1:{ACCOUNT}:jobs"
+TOPIC = f"arn:aws:sns:us-east-1:{ACCOUNT}:news"
+
+
+async def test_queue_and_topic_are_sent_a_test_message_and_then_events(s3: S3, bucket: str) -> None:
+    queue = {"Id": "q", "QueueArn": QUEUE, "Events": ["s3:ObjectCreated:*"]}
+    topic = {"Id": "t", "TopicArn": TOPIC, "Events": ["s3:ObjectRemoved:*"]}
+    await notify(s3, bucket, QueueConfigurations=[queue], TopicConfigurations=[topic])
+    (to_queue, to_topic) = s3.cloud.calls
+    assert to_queue[:2] == ("sqs", "SendMessage")
+    assert to_queue[2]["QueueUrl"] == f"https://sqs.us-east-1.amazonaws.com/{ACCOUNT}/jobs"
+    assert json.loads(to_queue[2]["MessageBody"])["Event"] == "s3:TestEvent"
+    assert (to_topic[:2], to_topic[2]["TopicArn"]) == (("sns", "Publish"), TOPIC)
+    assert to_queue[3].source_arn == f"arn:aws:s3:::{bucket}"
+    found = await s3.get_bucket_notification_configuration(Bucket=bucket)
+    assert found == {"QueueConfigurations": [queue], "TopicConfigurations": [topic]}
+    await s3.put_object(Bucket=bucket, Key="k", Body=b"x")
+    (record,) = await s3.events()
+    assert (record["eventName"], record["s3"]["configurationId"]) == ("ObjectCreated:Put", "q")
+
+
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [
+        ("AWS.SimpleQueueService.NonExistentQueue", "The destination queue does not exist"),
+        ("AccessDenied", "Permissions on the destination queue do not allow S3 to publish notifications from this"),
+    ],
+)
+async def test_queue_that_takes_nothing_from_s3_is_refused(s3: S3, bucket: str, code: str, reason: str) -> None:
+    s3.cloud.refusal = AwsError(code, "no")
+    queue = {"Id": "q", "QueueArn": QUEUE, "Events": ["s3:ObjectCreated:*"]}
+    with pytest.raises(AwsError) as caught:
+        await notify(s3, bucket, QueueConfigurations=[queue])
+    assert caught.value.members["ArgumentName1"] == QUEUE
+    assert str(caught.value.members["ArgumentValue1"]).startswith(reason)
+    elsewhere = {**queue, "QueueArn": QUEUE.replace("us-east-1", "eu-west-1")}
+    with pytest.raises(AwsError, match="region is not valid"):
+        await notify(s3, bucket, QueueConfigurations=[elsewhere])
