@@ -170,6 +170,7 @@ class Node:
             local=LocalPages(Administration(self).pages(), self.links.open),
         )
         self.cloud.gateway = self.gateway
+        self.gateway.forms = self.forms
         self.gateway.cross_origin = CrossOrigin(self.database)
         self.gateway.http_apis = HttpApis(self.database, self.cloud, self.clock, self.ids)
 
@@ -252,6 +253,7 @@ class Node:
         buckets = s3.make_parts(
             database, self.blobs, clock, ids, self.cloud, wake=wake_delivery, wake_lifecycle=wake_lifecycle
         )
+        self.forms = buckets.forms
         wake_lifecycle.reconciler = Reconciler("lifecycle", buckets.lifecycle, clock)
         self.reconcilers.append(wake_lifecycle.reconciler)
         items = dynamodb.make_parts(database, clock, ids, self.settings)

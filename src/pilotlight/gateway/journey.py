@@ -28,6 +28,7 @@ from pilotlight.protocols.router import find_operation
 from pilotlight.protocols.validate import validate
 from pilotlight.services.apigatewayv2.data_plane import HttpApis
 from pilotlight.services.s3.cors import CrossOrigin
+from pilotlight.services.s3.forms import Forms, is_form
 from pilotlight.settings import ACCOUNT, Settings
 
 log = logging.getLogger(__name__)
@@ -70,6 +71,7 @@ class Gateway:
         self._placeholder = Placeholder(settings.placeholder_account)
         self._debug = settings.debug
         self.http_apis: HttpApis | None = None
+        self.forms: Forms | None = None
         self.cross_origin: CrossOrigin | None = None
         """S3's CORS: pages of the origins that a bucket's rules name are no strangers to it."""
         self._targets: dict[str, Target] = {}
@@ -112,6 +114,8 @@ class Gateway:
     async def _operation(
         self, request: Request, entry: Entry, refusal: AwsError | None, sent_path: str, request_id: str
     ) -> Response:
+        if entry.name == "s3" and self.forms is not None and is_form(request):
+            return await self._form(self.forms, request, entry, refusal, request_id)
         if entry.model.protocol == "query":
             await _take_body(request)  # it names the operation
         found = find_operation(entry.model, request)
@@ -121,6 +125,29 @@ class Gateway:
         response = await self._answer(request, way, refusal, request_id)
         if self._debug:
             log.info("%s.%s → %s", way.entry.name, way.operation.name, response.status)
+        return response
+
+    async def _form(
+        self, forms: Forms, request: Request, entry: Entry, refusal: AwsError | None, request_id: str
+    ) -> Response:
+        """An upload by a browser's form: its fields carry the signature."""
+
+        async def admit(fields: Mapping[str, str]) -> Caller:
+            return await self._signatures.check_form(request, fields, self._targets["s3"], request_id)
+
+        async def authorise(caller: Caller, params: Mapping[str, Any]) -> None:
+            await self._policies.authorise(caller, entry.guard, "PutObject", params, protocol=entry.model.protocol)
+
+        try:
+            if refusal is not None:
+                raise refusal
+            response = await forms.answer(request, admit, authorise)
+        except AwsError as error:
+            return entry.model.render_error(error, request_id)
+        except Exception:  # our bug: logged here, told to nobody else
+            log.exception("bug in s3's forms, request %s", request_id)
+            return entry.model.render_error(InternalFailure(), request_id)
+        response.headers += [("x-amz-request-id", request_id)]
         return response
 
     async def _answer(self, request: Request, way: _Way, refusal: AwsError | None, request_id: str) -> Response:

@@ -75,6 +75,32 @@ class Signatures:
             raise refuse.missing()
         return self._body(_anonymous(request, request_id), request, None)
 
+    async def check_form(self, request: Request, fields: Mapping[str, str], target: Target, request_id: str) -> Caller:
+        """The caller of a browser's form, whose policy is what was signed. Names of fields are in lower case."""
+        refuse = Refusals(target.family)
+        policy = fields.get("policy", "")
+        if "awsaccesskeyid" in fields:
+            key_id, given = fields["awsaccesskeyid"], fields.get("signature", "")
+            principal = await self._principal(request, key_id, fields.get("x-amz-security-token", ""), refuse)
+            expected, region = sigv2.sign(principal.secret or "", policy), REGION
+        elif "x-amz-credential" in fields or "x-amz-signature" in fields:
+            scope = _form_scope(fields, target)
+            key_id, given, region = scope.access_key_id, fields.get("x-amz-signature", ""), scope.region
+            principal = await self._principal(request, key_id, fields.get("x-amz-security-token", ""), refuse)
+            expected = sigv4.sign(self._keys.get(principal.secret or "", scope), policy)
+        elif request.instance:
+            raise refuse.missing()
+        else:
+            return _anonymous(request, request_id)
+        if not policy or not given:
+            missing = "policy" if not policy else "signature"
+            message = f"Bucket POST must contain a field named '{missing}'.  If it is specified, please check the " \
+                      "order of the fields."  # fmt: skip
+            raise AwsError("InvalidArgument", message, members={"ArgumentName": missing, "ArgumentValue": ""})
+        if principal.secret is not None and not hmac.compare_digest(expected.encode(), given.encode()):
+            raise refuse.mismatch(access_key_id=key_id, provided=given, to_sign=policy, canonical="")
+        return _caller(principal, request, request_id, key_id, region)
+
     async def _signed(
         self,
         request: Request,
@@ -183,6 +209,25 @@ class Signatures:
             return Checked(caller, request.body, chunked.HashedBody(request.stream, promised))
         chunked.check_hash(promised, sha256(request.body).hexdigest())
         return Checked(caller, request.body, None)
+
+
+def _form_scope(fields: Mapping[str, str], target: Target) -> sigv4.Scope:
+    if fields.get("x-amz-algorithm") != sigv4.ALGORITHM:
+        message = 'X-Amz-Algorithm only supports "AWS4-HMAC-SHA256 and AWS4-ECDSA-P256-SHA256"'
+        raise AwsError("InvalidArgument", message)
+    try:
+        scope = sigv4.parse_scope(fields.get("x-amz-credential", ""))
+    except Malformed:
+        message = (
+            "Error parsing the X-Amz-Credential parameter; the Credential is mal-formed; "
+            'expecting "<YOUR-AKID>/YYYYMMDD/REGION/SERVICE/aws4_request".'
+        )
+        raise AwsError("InvalidArgument", message) from None
+    if scope.service not in target.signing_names or scope.terminator != "aws4_request":
+        message = f'Error parsing the X-Amz-Credential parameter; incorrect service "{scope.service}". This endpoint ' \
+                  'belongs to "s3".'  # fmt: skip
+        raise AwsError("InvalidArgument", message)
+    return scope
 
 
 def _header_claim(request: Request, refuse: Refusals) -> Claim:

@@ -31,39 +31,7 @@ class Objects:
         self._clock: Clock = shared.clock
 
     async def put_object(self, caller: Caller, request: Params) -> dict[str, Any]:
-        refuse_unsupported(request, "PutObject")
-        bucket = await self._shared.bucket(request)
-        names.check_key(request["Key"])
-        check_acl(bucket, request, "PutObject")
-        condition = WriteCondition.of(request)
-        about = attributes.of_request(request)
-        storage_class = attributes.storage_class(request)
-        object_tags = tags.read_header(request.get("Tagging"))
-        about |= locks.of_request(bucket, request, self._clock.now_ms())
-        locks.check_digest(request)
-        async with self._shared.bodies.receive(request.get("Body", b""), request) as content:
-            version = ObjectVersion(
-                bucket=bucket.name,
-                key=request["Key"],
-                modified_ms=self._clock.now_ms(),
-                size=content.size,
-                etag=content.etag,
-                storage_class=storage_class,
-                attributes={**about, "checksums": content.checksums},
-                tags=object_tags,
-                blob=content.blob,
-                body=content.body,
-            )
-            bucket, written = await store_version(
-                self._shared, caller, bucket, version, condition=condition, event="ObjectCreated:Put"
-            )
-        return {
-            "ETag": f'"{content.etag}"',
-            "ServerSideEncryption": "AES256",
-            **attributes.checksum_members(version.attributes),
-            **attributes.version_member(bucket, written),
-            **expiration_member(bucket, written),
-        }
+        return await put(self._shared, caller, request, event="ObjectCreated:Put")
 
     async def get_object(self, caller: Caller, request: Params) -> dict[str, Any]:
         for _ in range(READ_TRIES_MAX):
@@ -304,6 +272,41 @@ class Objects:
         if make:
             self._shared.wake()
         return attributes.version_member(bucket, version)
+
+
+async def put(shared: Shared, caller: Caller, request: Params, *, event: str) -> dict[str, Any]:
+    """PutObject, and what a browser's form does."""
+    refuse_unsupported(request, "PutObject")
+    bucket = await shared.bucket(request)
+    names.check_key(request["Key"])
+    check_acl(bucket, request, "PutObject")
+    condition = WriteCondition.of(request)
+    about = attributes.of_request(request)
+    storage_class = attributes.storage_class(request)
+    object_tags = tags.read_header(request.get("Tagging"))
+    about |= locks.of_request(bucket, request, shared.clock.now_ms())
+    locks.check_digest(request)
+    async with shared.bodies.receive(request.get("Body", b""), request) as content:
+        version = ObjectVersion(
+            bucket=bucket.name,
+            key=request["Key"],
+            modified_ms=shared.clock.now_ms(),
+            size=content.size,
+            etag=content.etag,
+            storage_class=storage_class,
+            attributes={**about, "checksums": content.checksums},
+            tags=object_tags,
+            blob=content.blob,
+            body=content.body,
+        )
+        bucket, written = await store_version(shared, caller, bucket, version, condition=condition, event=event)
+    return {
+        "ETag": f'"{content.etag}"',
+        "ServerSideEncryption": "AES256",
+        **attributes.checksum_members(version.attributes),
+        **attributes.version_member(bucket, written),
+        **expiration_member(bucket, written),
+    }
 
 
 def _condition(request: Params) -> DeleteCondition:

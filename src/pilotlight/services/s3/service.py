@@ -16,6 +16,7 @@ from pilotlight.services.s3.buckets import Buckets
 from pilotlight.services.s3.configuration import Configuration
 from pilotlight.services.s3.copying import Copies
 from pilotlight.services.s3.cors import Cors
+from pilotlight.services.s3.forms import Forms
 from pilotlight.services.s3.guard import S3Guard
 from pilotlight.services.s3.lifecycle import Lifecycle, LifecycleWork
 from pilotlight.services.s3.listings import Listings
@@ -30,6 +31,7 @@ from pilotlight.storage.blobs import Blobs
 @dataclass(frozen=True, slots=True)
 class S3Parts:
     service: Service
+    forms: Forms
     lifecycle: Callable[[], Awaitable[int | None]]
     """A reconciler's work."""
 
@@ -61,7 +63,7 @@ def make_parts(
         Multipart,
     )
     service = Service(name="s3", nouns=[kind(shared) for kind in kinds], guard=S3Guard(database))
-    return S3Parts(service, LifecycleWork(shared).work)
+    return S3Parts(service, Forms(shared), LifecycleWork(shared).work)
 
 
 async def collect_orphans(database: Database, blobs: Blobs) -> int:
