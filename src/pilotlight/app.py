@@ -69,6 +69,7 @@ from pilotlight.services.iam.service import iam_service
 from pilotlight.services.s3 import service as s3
 from pilotlight.services.s3.cors import CrossOrigin
 from pilotlight.services.s3.service import collect_orphans
+from pilotlight.services.s3.websites import Websites
 from pilotlight.services.sts.service import sts_service
 from pilotlight.settings import REGION, Settings
 from pilotlight.storage import node_values
@@ -171,6 +172,7 @@ class Node:
         )
         self.cloud.gateway = self.gateway
         self.gateway.forms = self.forms
+        self.gateway.websites = Websites(self.database)
         self.gateway.cross_origin = CrossOrigin(self.database)
         self.gateway.http_apis = HttpApis(self.database, self.cloud, self.clock, self.ids)
 

@@ -20,7 +20,7 @@ from pilotlight.gateway.registry import Entry, Registry
 from pilotlight.gateway.routes import Route, Router, path_style
 from pilotlight.identity.authorise import Policies
 from pilotlight.identity.caller import Caller
-from pilotlight.identity.signatures import Signatures, Target, target_of
+from pilotlight.identity.signatures import Signatures, Target, anonymous, target_of
 from pilotlight.ids import Ids
 from pilotlight.protocols.messages import Request, Response
 from pilotlight.protocols.model import Operation
@@ -29,6 +29,7 @@ from pilotlight.protocols.validate import validate
 from pilotlight.services.apigatewayv2.data_plane import HttpApis
 from pilotlight.services.s3.cors import CrossOrigin
 from pilotlight.services.s3.forms import Forms, is_form
+from pilotlight.services.s3.websites import Websites
 from pilotlight.settings import ACCOUNT, Settings
 
 log = logging.getLogger(__name__)
@@ -71,6 +72,7 @@ class Gateway:
         self._placeholder = Placeholder(settings.placeholder_account)
         self._debug = settings.debug
         self.http_apis: HttpApis | None = None
+        self.websites: Websites | None = None
         self.forms: Forms | None = None
         self.cross_origin: CrossOrigin | None = None
         """S3's CORS: pages of the origins that a bucket's rules name are no strangers to it."""
@@ -84,6 +86,8 @@ class Gateway:
         if route.kind == "execute-api" and self.http_apis is not None and route.host.known:
             self._observe(ACCOUNT, "execute-api", "Invoke")
             return await self.http_apis.answer(request, route.api_id, route.path, route.domain)
+        if route.kind == "website" and self.websites is not None and route.host.known:
+            return await self._website(self.websites, request, route, request_id)
         refusal = self._strangers.refusal(request, host_known=route.host.known)
         if route.kind == "local":
             return await self._local.answer(request, refusal)
@@ -126,6 +130,21 @@ class Gateway:
         if self._debug:
             log.info("%s.%s → %s", way.entry.name, way.operation.name, response.status)
         return response
+
+    async def _website(self, websites: Websites, request: Request, route: Route, request_id: str) -> Response:
+        """A page: public, or not shown. So pages of others may ask for it, too."""
+        operation = self._registry.entries["s3"].model.operations["GetObject"]
+        visitor = anonymous(request, request_id)
+
+        async def fetch(params: Mapping[str, Any]) -> Response:
+            return operation.render(await self.call("s3", "GetObject", params, visitor), request_id)
+
+        self._observe(ACCOUNT, "s3", "GetObject")
+        try:
+            return await websites.answer(request, route.name, route.path, fetch, request_id)
+        except Exception:  # our bug: logged here, told to nobody else
+            log.exception("bug in s3's websites, request %s", request_id)
+            return _render_plain(InternalFailure(), request_id)
 
     async def _form(
         self, forms: Forms, request: Request, entry: Entry, refusal: AwsError | None, request_id: str

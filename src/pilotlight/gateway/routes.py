@@ -15,14 +15,16 @@ from pilotlight.gateway.registry import Entry, Registry
 from pilotlight.protocols.messages import Request
 
 EXECUTE_API_PATH = "/_aws/execute-api/"
+WEBSITE_PATH = "/_aws/s3-website/"
 LOCAL_PREFIXES = ("/_pilotlight/", "/_localstack/")
 
-Kind = Literal["service", "execute-api", "local", "unknown"]
+Kind = Literal["service", "execute-api", "website", "local", "unknown"]
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """`entry` for a service; `api_id`, `path` and `domain` for an HTTP API; `name` for what we do not have."""
+    """`entry` for a service; `api_id`, `path` and `domain` for an HTTP API; `name` and `path` for a bucket's website;
+    `name` for what we do not have."""
 
     kind: Kind
     host: HostRoute
@@ -47,6 +49,11 @@ class Router:
             api_id, _, rest = request.path.removeprefix(EXECUTE_API_PATH).partition("/")
             domain = f"{api_id}.execute-api.localhost.localstack.cloud"
             return Route("execute-api", host, api_id=unquote(api_id), path="/" + rest, domain=domain)
+        if host.service == "s3-website":
+            return Route("website", host, name=host.resource, path=request.path)
+        if request.path.startswith(WEBSITE_PATH):
+            bucket, _, rest = request.path.removeprefix(WEBSITE_PATH).partition("/")
+            return Route("website", host, name=unquote(bucket), path="/" + rest)
         if request.path.startswith(LOCAL_PREFIXES):
             return Route("local", host, path=request.path)
         return self._service(request, host)

@@ -73,7 +73,7 @@ class Signatures:
             return await self._presigned_v2(request, request_id, refuse)
         if request.instance or not (target.family == "s3" or target.open):
             raise refuse.missing()
-        return self._body(_anonymous(request, request_id), request, None)
+        return self._body(anonymous(request, request_id), request, None)
 
     async def check_form(self, request: Request, fields: Mapping[str, str], target: Target, request_id: str) -> Caller:
         """The caller of a browser's form, whose policy is what was signed. Names of fields are in lower case."""
@@ -91,7 +91,7 @@ class Signatures:
         elif request.instance:
             raise refuse.missing()
         else:
-            return _anonymous(request, request_id)
+            return anonymous(request, request_id)
         if not policy or not given:
             missing = "policy" if not policy else "signature"
             message = f"Bucket POST must contain a field named '{missing}'.  If it is specified, please check the " \
@@ -401,7 +401,7 @@ def _iso(moment_ms: int) -> str:
     return f"{text[:4]}-{text[4:6]}-{text[6:11]}:{text[11:13]}:{text[13:]}"
 
 
-def _anonymous(request: Request, request_id: str) -> Caller:
+def anonymous(request: Request, request_id: str) -> Caller:
     return Caller(
         account=ACCOUNT,
         region=REGION,

@@ -3,10 +3,36 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
+from pilotlight.deploy.resources import s3_settings
 from pilotlight.deploy.resources.base import Context, Made, Properties, boolean, ignore_missing
 from pilotlight.errors import AwsError
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """A property that is one operation of S3 to put, and one to delete."""
+
+    put: str
+    member: str
+    change: Callable[[Any], dict[str, Any]]
+    delete: str = ""
+
+
+SETTINGS = {
+    "LifecycleConfiguration": Setting(
+        "PutBucketLifecycleConfiguration", "LifecycleConfiguration", s3_settings.lifecycle, "DeleteBucketLifecycle"
+    ),
+    "WebsiteConfiguration": Setting(
+        "PutBucketWebsite", "WebsiteConfiguration", s3_settings.website, "DeleteBucketWebsite"
+    ),
+    "ObjectLockConfiguration": Setting(
+        "PutObjectLockConfiguration", "ObjectLockConfiguration", s3_settings.object_lock
+    ),
+}
 
 
 class Bucket:
@@ -21,15 +47,21 @@ class Bucket:
             "CorsConfiguration",
             "PublicAccessBlockConfiguration",
             "OwnershipControls",
+            "LifecycleConfiguration",
+            "WebsiteConfiguration",
+            "ObjectLockEnabled",
+            "ObjectLockConfiguration",
         }
     )
-    replaced_by = frozenset({"BucketName"})
+    replaced_by = frozenset({"BucketName", "ObjectLockEnabled"})
 
     async def create(self, at: Context, properties: Properties) -> Made:
         name = str(properties.get("BucketName") or at.name(maximum=63, lower=True))
         params: dict[str, Any] = {"Bucket": name}
         if at.caller.region != "us-east-1":
             params["CreateBucketConfiguration"] = {"LocationConstraint": at.caller.region}
+        if boolean(properties.get("ObjectLockEnabled", False)):
+            params["ObjectLockEnabledForBucket"] = True
         try:
             await at.call("s3", "CreateBucket", **params)
         except AwsError as error:
@@ -69,6 +101,9 @@ class Bucket:
         tags = at.tag_list(new.get("Tags"))
         if tags and (changed("Tags") or not old):
             await at.call("s3", "PutBucketTagging", Bucket=name, Tagging={"TagSet": tags})
+        for key in SETTINGS:
+            if changed(key):
+                await self._set(at, name, key, new.get(key))
         if changed("CorsConfiguration"):
             await self._cors(at, name, new.get("CorsConfiguration"))
         if changed("NotificationConfiguration"):
@@ -78,6 +113,13 @@ class Bucket:
                 Bucket=name,
                 NotificationConfiguration=_notifications(new.get("NotificationConfiguration", {})),
             )
+
+    async def _set(self, at: Context, name: str, key: str, value: Any) -> None:
+        setting = SETTINGS[key]
+        if value:
+            await at.call("s3", setting.put, Bucket=name, **{setting.member: setting.change(value)})
+        elif setting.delete:
+            await at.call("s3", setting.delete, Bucket=name)
 
     async def _cors(self, at: Context, name: str, cors: Any) -> None:
         if not cors:

@@ -1,10 +1,10 @@
 """S3: buckets and objects with versions, ranges, conditions, multipart uploads, checksums and copies; policies,
-public-access block, CORS rules, lifecycle, object lock, restores, and notifications to
+public-access block, CORS rules, lifecycle, object lock, websites, restores, and notifications to
 functions, queues and topics.
 
 Bodies up to 32 KiB are part of their row, larger ones are blobs. Kept without effect: request payment, transfer
 acceleration, storage classes (but that archived objects have to be restored). Left out, and refused by name:
-website hosting, logging, replication, SSE-C and SSE-KMS, ACLs that give others access, and
+logging, replication, SSE-C and SSE-KMS, ACLs that give others access, and
 notifications to EventBridge.
 """
 

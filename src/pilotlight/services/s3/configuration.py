@@ -179,11 +179,6 @@ class Configuration:
 
     # Not to be had yet: what reads answer where nothing was put.
 
-    async def get_bucket_website(self, caller: Caller, request: Params) -> dict[str, Any]:
-        bucket = await self._shared.bucket(request)
-        message = "The specified bucket does not have a website configuration"
-        raise errors.missing_configuration("NoSuchWebsiteConfiguration", message, bucket.name)
-
     async def get_bucket_replication(self, caller: Caller, request: Params) -> dict[str, Any]:
         bucket = await self._shared.bucket(request)
         message = "The replication configuration was not found"

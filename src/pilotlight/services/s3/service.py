@@ -24,6 +24,7 @@ from pilotlight.services.s3.multipart import Multipart
 from pilotlight.services.s3.notifications import Notifications
 from pilotlight.services.s3.object_lock import ObjectLock
 from pilotlight.services.s3.objects import Objects
+from pilotlight.services.s3.websites import WebsiteConfigurations
 from pilotlight.storage import Database
 from pilotlight.storage.blobs import Blobs
 
@@ -61,6 +62,7 @@ def make_parts(
         ObjectLock,
         Listings,
         Multipart,
+        WebsiteConfigurations,
     )
     service = Service(name="s3", nouns=[kind(shared) for kind in kinds], guard=S3Guard(database))
     return S3Parts(service, Forms(shared), LifecycleWork(shared).work)
