@@ -49,9 +49,13 @@ class Shared:
     wake: Callable[[], None]
     wake_lifecycle: Callable[[], None]
 
-    async def bucket(self, request: Mapping[str, Any], *, expected: str = "ExpectedBucketOwner") -> Bucket:
-        """The request's bucket. Raises NoSuchBucket, or AccessDenied where the owner is not the expected one."""
-        return await self.bucket_named(request["Bucket"], request.get(expected))
+    async def bucket(self, caller: Caller, request: Mapping[str, Any]) -> Bucket:
+        """The request's bucket. Raises NoSuchBucket, AccessDenied where the owner is not the expected one, and
+        PermanentRedirect where the request was signed for another region."""
+        bucket = await self.bucket_named(request["Bucket"], request.get("ExpectedBucketOwner"))
+        if caller.region != bucket.region and caller.kind not in ("anonymous", "service"):
+            raise errors.elsewhere(bucket.name, bucket.region)
+        return bucket
 
     async def bucket_named(self, name: str, expected_owner: str | None = None) -> Bucket:
         bucket = await self.database.read(store.find_bucket, name)

@@ -36,7 +36,7 @@ class Archives:
         self._shared = shared
 
     async def restore_object(self, caller: Caller, request: Params) -> dict[str, Any]:
-        bucket = await self._shared.bucket(request)
+        bucket = await self._shared.bucket(caller, request)
         version = await find_readable(self._shared, caller, bucket, request, "POST")
         given = request.get("RestoreRequest", {})
         for name in ("Type", "SelectParameters", "OutputLocation", "Description"):

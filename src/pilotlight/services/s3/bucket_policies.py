@@ -51,7 +51,7 @@ class BucketPolicies:
         self._shared = shared
 
     async def get_bucket_policy(self, caller: Caller, request: Params) -> dict[str, Any]:
-        bucket = await self._shared.bucket(request)
+        bucket = await self._shared.bucket(caller, request)
         return {"Policy": self._policy(bucket)}
 
     def _policy(self, bucket: store.Bucket) -> str:
@@ -62,7 +62,7 @@ class BucketPolicies:
         return str(found)
 
     async def put_bucket_policy(self, caller: Caller, request: Params) -> None:
-        bucket = await self._shared.bucket(request)
+        bucket = await self._shared.bucket(caller, request)
         text = request["Policy"]
         policy = parse(text, bucket.name)
         if bucket.settings.get("public_access_block", {}).get("BlockPublicPolicy") and is_public(policy):
@@ -75,11 +75,11 @@ class BucketPolicies:
         await self._shared.database.write(store.change_bucket, bucket, "policy", text)
 
     async def delete_bucket_policy(self, caller: Caller, request: Params) -> None:
-        bucket = await self._shared.bucket(request)
+        bucket = await self._shared.bucket(caller, request)
         await self._shared.database.write(store.change_bucket, bucket, "policy", None)
 
     async def get_bucket_policy_status(self, caller: Caller, request: Params) -> dict[str, Any]:
-        bucket = await self._shared.bucket(request)
+        bucket = await self._shared.bucket(caller, request)
         return {"PolicyStatus": {"IsPublic": is_public(json.loads(self._policy(bucket)))}}
 
 

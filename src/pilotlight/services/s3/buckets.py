@@ -70,7 +70,7 @@ class Buckets:
         return {"Location": location, "BucketArn": names.bucket_arn(name)}
 
     async def head_bucket(self, caller: Caller, request: Params) -> dict[str, Any]:
-        bucket = await self._shared.bucket(request)
+        bucket = await self._shared.bucket(caller, request)
         return {"BucketRegion": bucket.region, "BucketArn": names.bucket_arn(bucket.name), "AccessPointAlias": False}
 
     async def list_buckets(self, caller: Caller, request: Params) -> dict[str, Any]:
@@ -100,12 +100,16 @@ class Buckets:
         return answer
 
     async def delete_bucket(self, caller: Caller, request: Params) -> None:
-        bucket = await self._shared.bucket(request)
+        bucket = await self._shared.bucket(caller, request)
         blobs = await self._shared.database.write(store.remove_bucket, bucket)
         await self._shared.bodies.discard(blobs)
 
     async def get_bucket_location(self, caller: Caller, request: Params) -> dict[str, Any]:
-        bucket = await self._shared.bucket(request)
+        # AWS: us-east-1's endpoint tells where any bucket is.
+        if caller.region == "us-east-1":
+            bucket = await self._shared.bucket_named(request["Bucket"], request.get("ExpectedBucketOwner"))
+        else:
+            bucket = await self._shared.bucket(caller, request)
         # AWS: us-east-1 is the region that has no name here.
         return {} if bucket.region == "us-east-1" else {"LocationConstraint": bucket.region}
 

@@ -26,22 +26,22 @@ class Configuration:
     def __init__(self, shared: Shared) -> None:
         self._shared = shared
 
-    async def _setting(self, request: Params, kind: str) -> tuple[store.Bucket, Any]:
-        bucket = await self._shared.bucket(request)
+    async def _setting(self, caller: Caller, request: Params, kind: str) -> tuple[store.Bucket, Any]:
+        bucket = await self._shared.bucket(caller, request)
         return bucket, bucket.settings.get(kind)
 
-    async def _set(self, request: Params, kind: str, value: object | None) -> None:
-        bucket = await self._shared.bucket(request)
+    async def _set(self, caller: Caller, request: Params, kind: str, value: object | None) -> None:
+        bucket = await self._shared.bucket(caller, request)
         await self._shared.database.write(store.change_bucket, bucket, kind, value)
 
     # Versioning.
 
     async def get_bucket_versioning(self, caller: Caller, request: Params) -> dict[str, Any]:
-        bucket = await self._shared.bucket(request)
+        bucket = await self._shared.bucket(caller, request)
         return {"Status": bucket.versioning} if bucket.versioning else {}
 
     async def put_bucket_versioning(self, caller: Caller, request: Params) -> None:
-        bucket = await self._shared.bucket(request)
+        bucket = await self._shared.bucket(caller, request)
         given = request["VersioningConfiguration"]
         if request.get("MFA") or given.get("MFADelete") == "Enabled":
             raise NotImplementedHere("PutBucketVersioning with MFA delete")
@@ -61,21 +61,23 @@ class Configuration:
     # Tags.
 
     async def get_bucket_tagging(self, caller: Caller, request: Params) -> dict[str, Any]:
-        bucket, found = await self._setting(request, "tags")
+        bucket, found = await self._setting(caller, request, "tags")
         if not found:
             raise errors.missing_configuration("NoSuchTagSet", "The TagSet does not exist", bucket.name)
         return {"TagSet": tags.as_set(found)}
 
     async def put_bucket_tagging(self, caller: Caller, request: Params) -> None:
-        await self._set(request, "tags", tags.read_set(request["Tagging"]["TagSet"], limit=tags.BUCKET_TAGS_MAX))
+        await self._set(
+            caller, request, "tags", tags.read_set(request["Tagging"]["TagSet"], limit=tags.BUCKET_TAGS_MAX)
+        )
 
     async def delete_bucket_tagging(self, caller: Caller, request: Params) -> None:
-        await self._set(request, "tags", None)
+        await self._set(caller, request, "tags", None)
 
     # Encryption.
 
     async def get_bucket_encryption(self, caller: Caller, request: Params) -> dict[str, Any]:
-        _, found = await self._setting(request, "encryption")
+        _, found = await self._setting(caller, request, "encryption")
         return {"ServerSideEncryptionConfiguration": found or DEFAULT_ENCRYPTION}
 
     async def put_bucket_encryption(self, caller: Caller, request: Params) -> None:
@@ -99,15 +101,15 @@ class Configuration:
             "ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": algorithm},
             "BucketKeyEnabled": bool(rules[0].get("BucketKeyEnabled", False)),
         }
-        await self._set(request, "encryption", {"Rules": [rule]})
+        await self._set(caller, request, "encryption", {"Rules": [rule]})
 
     async def delete_bucket_encryption(self, caller: Caller, request: Params) -> None:
-        await self._set(request, "encryption", None)
+        await self._set(caller, request, "encryption", None)
 
     # Public access and ownership.
 
     async def get_public_access_block(self, caller: Caller, request: Params) -> dict[str, Any]:
-        bucket, found = await self._setting(request, "public_access_block")
+        bucket, found = await self._setting(caller, request, "public_access_block")
         if found is None:
             message = "The public access block configuration was not found"
             raise errors.missing_configuration("NoSuchPublicAccessBlockConfiguration", message, bucket.name)
@@ -116,13 +118,13 @@ class Configuration:
     async def put_public_access_block(self, caller: Caller, request: Params) -> None:
         given = request["PublicAccessBlockConfiguration"]
         flags = ("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets")
-        await self._set(request, "public_access_block", {flag: bool(given.get(flag, False)) for flag in flags})
+        await self._set(caller, request, "public_access_block", {flag: bool(given.get(flag, False)) for flag in flags})
 
     async def delete_public_access_block(self, caller: Caller, request: Params) -> None:
-        await self._set(request, "public_access_block", None)
+        await self._set(caller, request, "public_access_block", None)
 
     async def get_bucket_ownership_controls(self, caller: Caller, request: Params) -> dict[str, Any]:
-        bucket, found = await self._setting(request, "ownership")
+        bucket, found = await self._setting(caller, request, "ownership")
         if found is None:
             message = "The bucket ownership controls were not found"
             raise errors.missing_configuration("OwnershipControlsNotFoundError", message, bucket.name)
@@ -132,19 +134,19 @@ class Configuration:
         rules = request["OwnershipControls"]["Rules"]
         if len(rules) != 1 or rules[0]["ObjectOwnership"] not in OWNERSHIPS:
             raise errors.malformed_xml()
-        await self._set(request, "ownership", {"Rules": [{"ObjectOwnership": rules[0]["ObjectOwnership"]}]})
+        await self._set(caller, request, "ownership", {"Rules": [{"ObjectOwnership": rules[0]["ObjectOwnership"]}]})
 
     async def delete_bucket_ownership_controls(self, caller: Caller, request: Params) -> None:
-        await self._set(request, "ownership", None)
+        await self._set(caller, request, "ownership", None)
 
     async def get_bucket_acl(self, caller: Caller, request: Params) -> dict[str, Any]:
-        bucket = await self._shared.bucket(request)
+        bucket = await self._shared.bucket(caller, request)
         owner = names.owner_of(bucket.account)
         grantee = {**owner, "Type": "CanonicalUser"}
         return {"Owner": owner, "Grants": [{"Grantee": grantee, "Permission": "FULL_CONTROL"}]}
 
     async def put_bucket_acl(self, caller: Caller, request: Params) -> None:
-        bucket = await self._shared.bucket(request)
+        bucket = await self._shared.bucket(caller, request)
         if ownership(bucket) == "BucketOwnerEnforced":
             # AWS: here not even `private` is taken.
             raise errors.acl_not_supported()
@@ -155,17 +157,17 @@ class Configuration:
     # Stored, and inert.
 
     async def get_bucket_request_payment(self, caller: Caller, request: Params) -> dict[str, Any]:
-        _, found = await self._setting(request, "request_payment")
+        _, found = await self._setting(caller, request, "request_payment")
         return {"Payer": found or "BucketOwner"}
 
     async def put_bucket_request_payment(self, caller: Caller, request: Params) -> None:
         payer = request["RequestPaymentConfiguration"]["Payer"]
         if payer not in ("BucketOwner", "Requester"):
             raise errors.malformed_xml()
-        await self._set(request, "request_payment", payer)
+        await self._set(caller, request, "request_payment", payer)
 
     async def get_bucket_accelerate_configuration(self, caller: Caller, request: Params) -> dict[str, Any]:
-        _, found = await self._setting(request, "accelerate")
+        _, found = await self._setting(caller, request, "accelerate")
         return {"Status": found} if found else {}
 
     async def put_bucket_accelerate_configuration(self, caller: Caller, request: Params) -> None:
@@ -175,15 +177,15 @@ class Configuration:
         if "." in request["Bucket"]:
             message = "S3 Transfer Acceleration is not supported for buckets with periods (.) in their names"
             raise errors.invalid_request(message)
-        await self._set(request, "accelerate", status)
+        await self._set(caller, request, "accelerate", status)
 
     # Not to be had yet: what reads answer where nothing was put.
 
     async def get_bucket_replication(self, caller: Caller, request: Params) -> dict[str, Any]:
-        bucket = await self._shared.bucket(request)
+        bucket = await self._shared.bucket(caller, request)
         message = "The replication configuration was not found"
         raise errors.missing_configuration("ReplicationConfigurationNotFoundError", message, bucket.name)
 
     async def get_bucket_logging(self, caller: Caller, request: Params) -> dict[str, Any]:
-        await self._shared.bucket(request)
+        await self._shared.bucket(caller, request)
         return {}

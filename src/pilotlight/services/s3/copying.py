@@ -27,7 +27,7 @@ class Copies:
 
     async def copy_object(self, caller: Caller, request: Params) -> dict[str, Any]:
         refuse_unsupported(request, "CopyObject")
-        bucket = await self._shared.bucket(request)
+        bucket = await self._shared.bucket(caller, request)
         names.check_key(request["Key"])
         check_acl(bucket, request, "CopyObject")
         condition = WriteCondition.of(request)

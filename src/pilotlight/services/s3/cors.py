@@ -26,7 +26,7 @@ class Cors:
         self._shared = shared
 
     async def get_bucket_cors(self, caller: Caller, request: Params) -> dict[str, Any]:
-        bucket = await self._shared.bucket(request)
+        bucket = await self._shared.bucket(caller, request)
         rules = bucket.settings.get("cors")
         if not rules:
             message = "The CORS configuration does not exist"
@@ -34,13 +34,13 @@ class Cors:
         return {"CORSRules": rules}
 
     async def put_bucket_cors(self, caller: Caller, request: Params) -> None:
-        bucket = await self._shared.bucket(request)
+        bucket = await self._shared.bucket(caller, request)
         rules = request["CORSConfiguration"]["CORSRules"]
         check(rules)
         await self._shared.database.write(store.change_bucket, bucket, "cors", [dict(rule) for rule in rules])
 
     async def delete_bucket_cors(self, caller: Caller, request: Params) -> None:
-        bucket = await self._shared.bucket(request)
+        bucket = await self._shared.bucket(caller, request)
         await self._shared.database.write(store.change_bucket, bucket, "cors", None)
 
 

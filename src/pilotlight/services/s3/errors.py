@@ -31,6 +31,17 @@ def no_such_upload(upload_id: str) -> AwsError:
     return _error("NoSuchUpload", 404, message, UploadId=upload_id)
 
 
+def elsewhere(bucket: str, region: str) -> AwsError:
+    """AWS: one region's endpoint sends requests for another region's buckets on; SDKs read the region's header."""
+    message = (
+        "The bucket you are attempting to access must be addressed using the specified endpoint. Please send all "
+        "future requests to this endpoint."
+    )
+    members = {"Endpoint": f"{bucket}.s3.{region}.amazonaws.com", "Bucket": bucket}
+    headers = {"x-amz-bucket-region": region}
+    return AwsError("PermanentRedirect", message, status=301, members=members, headers=headers)
+
+
 def invalid_bucket_name(bucket: str) -> AwsError:
     return _error("InvalidBucketName", 400, "The specified bucket is not valid.", BucketName=bucket)
 

@@ -31,7 +31,7 @@ class Lifecycle:
         self._shared = shared
 
     async def get_bucket_lifecycle_configuration(self, caller: Caller, request: Params) -> dict[str, Any]:
-        bucket = await self._shared.bucket(request)
+        bucket = await self._shared.bucket(caller, request)
         found = bucket.settings.get("lifecycle")
         if not found:
             message = "The lifecycle configuration does not exist"
@@ -42,7 +42,7 @@ class Lifecycle:
         }
 
     async def put_bucket_lifecycle_configuration(self, caller: Caller, request: Params) -> dict[str, Any]:
-        bucket = await self._shared.bucket(request)
+        bucket = await self._shared.bucket(caller, request)
         rules = request.get("LifecycleConfiguration", {}).get("Rules", ())
         minimum = request.get("TransitionDefaultMinimumObjectSize") or MINIMUM_SIZES[0]
         if minimum not in MINIMUM_SIZES:
@@ -59,7 +59,7 @@ class Lifecycle:
         return {"TransitionDefaultMinimumObjectSize": minimum}
 
     async def delete_bucket_lifecycle(self, caller: Caller, request: Params) -> None:
-        bucket = await self._shared.bucket(request)
+        bucket = await self._shared.bucket(caller, request)
         await self._shared.database.write(store.change_bucket, bucket, "lifecycle", None)
 
 

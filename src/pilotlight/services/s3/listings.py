@@ -33,7 +33,7 @@ class Listings:
 
     async def list_objects_v2(self, caller: Caller, request: Params) -> dict[str, Any]:
         refuse_unsupported(request, "ListObjectsV2")
-        bucket = await self._shared.bucket(request)
+        bucket = await self._shared.bucket(caller, request)
         encode = encoded(request)
         limit = page_size(request.get("MaxKeys"))
         token = request.get("ContinuationToken")
@@ -58,7 +58,7 @@ class Listings:
 
     async def list_objects(self, caller: Caller, request: Params) -> dict[str, Any]:
         refuse_unsupported(request, "ListObjects")
-        bucket = await self._shared.bucket(request)
+        bucket = await self._shared.bucket(caller, request)
         encode = encoded(request)
         limit = page_size(request.get("MaxKeys"))
         marker = request.get("Marker", "")
@@ -87,7 +87,7 @@ class Listings:
 
     async def list_object_versions(self, caller: Caller, request: Params) -> dict[str, Any]:
         refuse_unsupported(request, "ListObjectVersions")
-        bucket = await self._shared.bucket(request)
+        bucket = await self._shared.bucket(caller, request)
         encode = encoded(request)
         limit = page_size(request.get("MaxKeys"))
         marker, version_marker = request.get("KeyMarker", ""), request.get("VersionIdMarker", "")

@@ -35,7 +35,7 @@ class Multipart:
 
     async def create_multipart_upload(self, caller: Caller, request: Params) -> dict[str, Any]:
         refuse_unsupported(request, "CreateMultipartUpload")
-        bucket = await self._shared.bucket(request)
+        bucket = await self._shared.bucket(caller, request)
         names.check_key(request["Key"])
         check_acl(bucket, request, "CreateMultipartUpload")
         about = attributes.of_request(request)
@@ -72,7 +72,7 @@ class Multipart:
 
     async def upload_part(self, caller: Caller, request: Params) -> dict[str, Any]:
         refuse_unsupported(request, "UploadPart")
-        bucket = await self._shared.bucket(request)
+        bucket = await self._shared.bucket(caller, request)
         _check_number(request["PartNumber"])
         upload = await self._upload(bucket, request)
         algorithm = _algorithm(upload)
@@ -93,7 +93,7 @@ class Multipart:
 
     async def upload_part_copy(self, caller: Caller, request: Params) -> dict[str, Any]:
         refuse_unsupported(request, "UploadPartCopy")
-        bucket = await self._shared.bucket(request)
+        bucket = await self._shared.bucket(caller, request)
         _check_number(request["PartNumber"])
         upload = await self._upload(bucket, request)
         for attempt in range(COPY_TRIES_MAX):
@@ -134,7 +134,7 @@ class Multipart:
 
     async def complete_multipart_upload(self, caller: Caller, request: Params) -> dict[str, Any]:
         refuse_unsupported(request, "CompleteMultipartUpload")
-        bucket = await self._shared.bucket(request)
+        bucket = await self._shared.bucket(caller, request)
         condition = WriteCondition.of(request)
         listed = request.get("MultipartUpload", {}).get("Parts", ())
         if not listed:
@@ -203,13 +203,13 @@ class Multipart:
         return bucket, written.version
 
     async def abort_multipart_upload(self, caller: Caller, request: Params) -> None:
-        bucket = await self._shared.bucket(request)
+        bucket = await self._shared.bucket(caller, request)
         blobs = await self._shared.database.write(parts.abort, bucket.name, request["Key"], request["UploadId"])
         await self._shared.bodies.discard(blobs)
 
     async def list_parts(self, caller: Caller, request: Params) -> dict[str, Any]:
         refuse_unsupported(request, "ListParts")
-        bucket = await self._shared.bucket(request)
+        bucket = await self._shared.bucket(caller, request)
         upload = await self._upload(bucket, request)
         limit = page_size(request.get("MaxParts"), "max-parts")
         after = int(request.get("PartNumberMarker") or 0)
@@ -235,7 +235,7 @@ class Multipart:
         return answer
 
     async def list_multipart_uploads(self, caller: Caller, request: Params) -> dict[str, Any]:
-        bucket = await self._shared.bucket(request)
+        bucket = await self._shared.bucket(caller, request)
         limit = page_size(request.get("MaxUploads"), "max-uploads")
         marker, upload_marker = request.get("KeyMarker", ""), request.get("UploadIdMarker", "")
         prefix, delimiter = request.get("Prefix", ""), request.get("Delimiter", "")

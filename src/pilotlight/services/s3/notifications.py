@@ -48,11 +48,11 @@ class Notifications:
         self._shared = shared
 
     async def get_bucket_notification_configuration(self, caller: Caller, request: Params) -> dict[str, Any]:
-        bucket = await self._shared.bucket(request)
+        bucket = await self._shared.bucket(caller, request)
         return dict(bucket.settings.get("notification", {}))
 
     async def put_bucket_notification_configuration(self, caller: Caller, request: Params) -> None:
-        bucket = await self._shared.bucket(request)
+        bucket = await self._shared.bucket(caller, request)
         given = request["NotificationConfiguration"]
         if "EventBridgeConfiguration" in given:
             raise NotImplementedHere("PutBucketNotificationConfiguration with EventBridge")

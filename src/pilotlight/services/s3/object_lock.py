@@ -25,7 +25,7 @@ class ObjectLock:
         self._shared = shared
 
     async def get_object_lock_configuration(self, caller: Caller, request: Params) -> dict[str, Any]:
-        bucket = await self._shared.bucket(request)
+        bucket = await self._shared.bucket(caller, request)
         found = bucket.settings.get("object_lock")
         if not found:
             message = "Object Lock configuration does not exist for this bucket"
@@ -33,7 +33,7 @@ class ObjectLock:
         return {"ObjectLockConfiguration": found}
 
     async def put_object_lock_configuration(self, caller: Caller, request: Params) -> None:
-        bucket = await self._shared.bucket(request)
+        bucket = await self._shared.bucket(caller, request)
         given = request.get("ObjectLockConfiguration", {})
         if given.get("ObjectLockEnabled") != "Enabled":
             raise errors.malformed_xml()
@@ -95,7 +95,7 @@ class ObjectLock:
         await self._change(bucket, version, lambda lock: {**lock, "hold": status})
 
     async def _version(self, caller: Caller, request: Params, method: str) -> tuple[Bucket, ObjectVersion]:
-        bucket = await self._shared.bucket(request)
+        bucket = await self._shared.bucket(caller, request)
         if not bucket.settings.get("object_lock"):
             raise locks.missing_configuration()
         return bucket, await find_readable(self._shared, caller, bucket, request, method)

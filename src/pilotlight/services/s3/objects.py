@@ -50,7 +50,7 @@ class Objects:
     async def _head(self, caller: Caller, request: Params, method: str) -> tuple[dict[str, Any], ObjectVersion, Span]:
         operation = "GetObject" if method == "GET" else "HeadObject"
         refuse_unsupported(request, operation)
-        bucket = await self._shared.bucket(request)
+        bucket = await self._shared.bucket(caller, request)
         version = await find_readable(self._shared, caller, bucket, request, method)
         if caller.kind == "anonymous" and any(name.startswith("Response") for name in request):
             raise errors.invalid_request("Request specific response headers cannot be used for anonymous GET requests.")
@@ -100,7 +100,7 @@ class Objects:
 
     async def get_object_attributes(self, caller: Caller, request: Params) -> dict[str, Any]:
         refuse_unsupported(request, "GetObjectAttributes")
-        bucket = await self._shared.bucket(request)
+        bucket = await self._shared.bucket(caller, request)
         wanted = request["ObjectAttributes"]
         unknown = [name for name in wanted if name not in WHOLE_FLAGS]
         if unknown:
@@ -148,7 +148,7 @@ class Objects:
 
     async def delete_object(self, caller: Caller, request: Params) -> dict[str, Any]:
         refuse_unsupported(request, "DeleteObject")
-        bucket = await self._shared.bucket(request)
+        bucket = await self._shared.bucket(caller, request)
         bypass = bool(request.get("BypassGovernanceRetention"))
         if bypass and not bucket.settings.get("object_lock"):
             message = "x-amz-bypass-governance-retention is only applicable to Object Lock enabled buckets."
@@ -158,7 +158,7 @@ class Objects:
 
     async def delete_objects(self, caller: Caller, request: Params) -> dict[str, Any]:
         refuse_unsupported(request, "DeleteObjects")
-        bucket = await self._shared.bucket(request)
+        bucket = await self._shared.bucket(caller, request)
         listed = request["Delete"]["Objects"]
         if not 1 <= len(listed) <= DELETE_KEYS_MAX:
             raise errors.malformed_xml()
@@ -235,14 +235,14 @@ class Objects:
         await self._shared.bodies.discard(written.blobs)
 
     async def get_object_acl(self, caller: Caller, request: Params) -> dict[str, Any]:
-        bucket = await self._shared.bucket(request)
+        bucket = await self._shared.bucket(caller, request)
         await find_readable(self._shared, caller, bucket, request, "GET")
         owner = names.owner_of(bucket.account)
         grantee = {**owner, "Type": "CanonicalUser"}
         return {"Owner": owner, "Grants": [{"Grantee": grantee, "Permission": "FULL_CONTROL"}]}
 
     async def put_object_acl(self, caller: Caller, request: Params) -> None:
-        bucket = await self._shared.bucket(request)
+        bucket = await self._shared.bucket(caller, request)
         await find_readable(self._shared, caller, bucket, request, "PUT")
         if request.get("AccessControlPolicy"):
             check_acl(bucket, {"GrantPolicy": True}, "PutObjectAcl")
@@ -251,7 +251,7 @@ class Objects:
         check_acl(bucket, request, "PutObjectAcl")
 
     async def get_object_tagging(self, caller: Caller, request: Params) -> dict[str, Any]:
-        bucket = await self._shared.bucket(request)
+        bucket = await self._shared.bucket(caller, request)
         version = await find_readable(self._shared, caller, bucket, request, "GET")
         return {"TagSet": tags.as_set(version.tags), **attributes.version_member(bucket, version)}
 
@@ -263,7 +263,7 @@ class Objects:
         return await self._set_tags(caller, request, {}, "ObjectTagging:Delete")
 
     async def _set_tags(self, caller: Caller, request: Params, given: Mapping[str, str], name: str) -> dict[str, Any]:
-        bucket = await self._shared.bucket(request)
+        bucket = await self._shared.bucket(caller, request)
         version = await find_readable(self._shared, caller, bucket, request, "PUT")
         make = self._shared.maker(caller, bucket, version.key, name)
         change = functools.partial(store.set_tags, bucket=bucket, version=version, tags=given, make_events=make)
@@ -277,7 +277,7 @@ class Objects:
 async def put(shared: Shared, caller: Caller, request: Params, *, event: str) -> dict[str, Any]:
     """PutObject, and what a browser's form does."""
     refuse_unsupported(request, "PutObject")
-    bucket = await shared.bucket(request)
+    bucket = await shared.bucket(caller, request)
     names.check_key(request["Key"])
     check_acl(bucket, request, "PutObject")
     condition = WriteCondition.of(request)

@@ -32,20 +32,20 @@ class WebsiteConfigurations:
         self._shared = shared
 
     async def get_bucket_website(self, caller: Caller, request: Params) -> dict[str, Any]:
-        bucket = await self._shared.bucket(request)
+        bucket = await self._shared.bucket(caller, request)
         found = bucket.settings.get("website")
         if not found:
             raise missing(bucket.name)
         return dict(found)
 
     async def put_bucket_website(self, caller: Caller, request: Params) -> None:
-        bucket = await self._shared.bucket(request)
+        bucket = await self._shared.bucket(caller, request)
         given = request["WebsiteConfiguration"]
         check(given)
         await self._shared.database.write(store.change_bucket, bucket, "website", dict(given))
 
     async def delete_bucket_website(self, caller: Caller, request: Params) -> None:
-        bucket = await self._shared.bucket(request)
+        bucket = await self._shared.bucket(caller, request)
         await self._shared.database.write(store.change_bucket, bucket, "website", None)
 
 
