@@ -20,6 +20,7 @@ SERVICES = {
     "apigatewayv2": "apigatewayv2",
     "cloudformation": "cloudformation",
     "events": "events",
+    "stepfunctions": "stepfunctions",
 }
 STORED = {
     "s3": {
@@ -32,6 +33,7 @@ STORED_PARAMETERS = {
     "Lambda": "tracing mode; `arm64` runs on the host's architecture and is metered as arm64",
     "S3": "storage classes (labels; archived objects refuse reads), request payment, acceleration, default encryption",
     "CloudFormation": "notification settings are refused; `Metadata` is kept",
+    "Step Functions": "logging, tracing and encryption settings",
     "API Gateway v2": "detailed metrics of stages",
 }
 

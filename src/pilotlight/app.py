@@ -70,6 +70,7 @@ from pilotlight.services.s3 import service as s3
 from pilotlight.services.s3.cors import CrossOrigin
 from pilotlight.services.s3.service import collect_orphans
 from pilotlight.services.s3.websites import Websites
+from pilotlight.services.stepfunctions import service as stepfunctions
 from pilotlight.services.sts.service import sts_service
 from pilotlight.settings import REGION, Settings
 from pilotlight.storage import node_values
@@ -94,6 +95,7 @@ SCHEMAS = [
     "pilotlight.services.cloudformation",
     "pilotlight.services.apigatewayv2",
     "pilotlight.services.events",
+    "pilotlight.services.stepfunctions",
 ]
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 THREAD_SWITCH_SECONDS = 0.0005
@@ -160,7 +162,7 @@ class Node:
         self.meter = Meter(self.log_database, self.clock)
         self.server = Server(lambda request: self.gateway.handle(request), group, self._tls)
         self.agent = await self._engine(principals, group, stack)
-        self.registry = Registry(await self._services(principals, stack))
+        self.registry = Registry(await self._services(principals, group, stack))
         self.gateway = Gateway(
             registry=self.registry,
             signatures=Signatures(credentials=self.credentials, clock=self.clock),
@@ -222,7 +224,9 @@ class Node:
         stack.push_async_callback(agent.close)
         return agent
 
-    async def _services(self, principals: Principals, stack: contextlib.AsyncExitStack) -> list[Service]:
+    async def _services(
+        self, principals: Principals, group: asyncio.TaskGroup, stack: contextlib.AsyncExitStack
+    ) -> list[Service]:
         database, clock, ids = self.database, self.clock, self.ids
         self.blobs = LocalBlobs(self.directory.path / "blobs" / "s3", ids)
         stack.callback(self.blobs.close)
@@ -264,6 +268,10 @@ class Node:
         deployer = Deployer(database, self.cloud, clock, ids, types)
         wake_stacks.reconciler = Reconciler("stacks", deployer.work, clock)
         self.reconcilers.append(wake_stacks.reconciler)
+        wake_executions = Hint()
+        states = stepfunctions.make_parts(database, self.cloud, clock, ids, group, wake_executions)
+        wake_executions.reconciler = Reconciler("executions", states.runner.work, clock)
+        self.reconcilers.append(wake_executions.reconciler)
         self._background(wake_delivery, wake_provisioning, wake_schedules)
         return [
             iam_service(database=database, principals=principals, credentials=self.credentials, clock=clock, ids=ids),
@@ -274,6 +282,7 @@ class Node:
             apigatewayv2.make_service(database, clock, ids, self.settings.port),
             items.service,
             events.make_service(database, clock, wake_schedules),
+            states.service,
             cloudformation.make_service(database, self.cloud, clock, ids, known_types=types, wake=wake_stacks),
         ]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import secrets
 import uuid
 
@@ -33,3 +34,8 @@ class Ids:
 
     def secret(self, size_bytes: int) -> bytes:
         return secrets.token_bytes(size_bytes)
+
+
+def seeded(seed: object) -> random.Random:
+    """Not chance but its look: the same seed gives the same numbers again, so that what used them can be repeated."""
+    return random.Random(str(seed))

@@ -5,7 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import cast
 
-from pilotlight.deploy.resources import apigatewayv2, awslambda, cloudformation, dynamodb, events, iam, logs, s3
+from pilotlight.deploy.resources import (
+    apigatewayv2,
+    awslambda,
+    cloudformation,
+    dynamodb,
+    events,
+    iam,
+    logs,
+    s3,
+    stepfunctions,
+)
 from pilotlight.deploy.resources.base import ResourceType
 
 
@@ -18,6 +28,7 @@ def resource_types() -> dict[str, ResourceType]:
         logs.TYPES,
         apigatewayv2.TYPES,
         events.TYPES,
+        stepfunctions.TYPES,
         cloudformation.TYPES,
     )
     types = [cast(ResourceType, one) for file in files for one in file]
