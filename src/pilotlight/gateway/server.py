@@ -46,8 +46,10 @@ class AsgiBody:
     def __init__(self, receive: Receive) -> None:
         self._receive = receive
         self._ended = False
+        self.begun = False
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
+        self.begun = True
         while not self._ended:
             message = await self._receive()
             if message["type"] == "http.disconnect":
@@ -71,12 +73,13 @@ class Application:
         if scope["type"] != "http":
             return
         client = scope.get("client")
+        body = AsgiBody(receive)
         request = Request(
             method=scope["method"],
             path=scope["raw_path"].decode("latin-1"),
             query=scope["query_string"].decode("latin-1"),
             headers=joined(scope["headers"]),
-            stream=AsgiBody(receive),
+            stream=body,
             source_ip=client[0] if client else "127.0.0.1",
             secure=scope["scheme"] == "https",
             instance=self._instance() if self._instance else "",
@@ -86,6 +89,10 @@ class Application:
             response = await self._handler(request)
         except ClientGone:
             return
+        if "expect" in request.headers and not body.begun:
+            # The client waits to be told to go on. It will not send the body now, but the parser would take the next
+            # request for it: so there is none on this connection.
+            response.headers.append(("connection", "close"))
         await _send(response, scope["method"], send)
 
 

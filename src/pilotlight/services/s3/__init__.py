@@ -3,8 +3,8 @@ public-access block, CORS rules, lifecycle, object lock, websites, restores, and
 functions, queues and topics.
 
 Bodies up to 32 KiB are part of their row, larger ones are blobs. Kept without effect: request payment, transfer
-acceleration, storage classes (but that archived objects have to be restored). Left out, and refused by name:
-logging, replication, SSE-C and SSE-KMS, ACLs that give others access, and
+acceleration, storage classes (but that archived objects have to be restored); customers' keys (SSE-C) are asked for,
+but encrypt nothing. Left out, and refused by name: logging, replication, SSE-KMS, ACLs that give others access, and
 notifications to EventBridge.
 """
 

@@ -25,9 +25,6 @@ PRINCIPAL = "s3.amazonaws.com"
 DETAIL = json.dumps({"principal": PRINCIPAL, "subject": events.SUBJECT})
 
 REFUSED = {
-    "SSECustomerAlgorithm": "SSE-C (x-amz-server-side-encryption-customer-…)",
-    "SSECustomerKey": "SSE-C (x-amz-server-side-encryption-customer-…)",
-    "CopySourceSSECustomerKey": "SSE-C (x-amz-copy-source-server-side-encryption-customer-…)",
     "SSEKMSKeyId": "SSE-KMS",
     "SSEKMSEncryptionContext": "SSE-KMS",
     "WriteOffsetBytes": "appending with x-amz-write-offset-bytes",

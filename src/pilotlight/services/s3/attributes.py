@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from pilotlight.errors import AwsError
-from pilotlight.services.s3 import errors, names
+from pilotlight.services.s3 import customer_keys, errors, names
 from pilotlight.services.s3.conditions import http_date, seconds_of
 from pilotlight.services.s3.store import Bucket, ObjectVersion
 
@@ -85,7 +85,7 @@ def described(bucket: Bucket, version: ObjectVersion, request: Mapping[str, Any]
         "LastModified": seconds_of(version.modified_ms),
         "ETag": f'"{version.etag}"',
         "Metadata": dict(version.attributes.get("metadata", {})),
-        "ServerSideEncryption": "AES256",
+        **customer_keys.members_of(version.attributes),
         **version_member(bucket, version),
     }
     if version.storage_class != "STANDARD":

@@ -8,7 +8,7 @@ from typing import Any
 
 from pilotlight.errors import AwsError
 from pilotlight.identity.caller import Caller
-from pilotlight.services.s3 import attributes, checksums, errors, locks, names, tags
+from pilotlight.services.s3 import attributes, checksums, customer_keys, errors, locks, names, tags
 from pilotlight.services.s3.access import Shared, check_acl, refuse_unsupported
 from pilotlight.services.s3.bodies import UPLOAD_BYTES_MAX, Content, Streamed
 from pilotlight.services.s3.conditions import Span, WriteCondition, check_read, seconds_of
@@ -19,6 +19,7 @@ from pilotlight.storage.blobs import BlobGone
 
 Params = Mapping[str, Any]
 COPY_TRIES_MAX = 5
+ENCRYPTING = {"ServerSideEncryption", "SSECustomerAlgorithm", "CopySourceSSECustomerAlgorithm"}
 
 
 class Copies:
@@ -40,6 +41,7 @@ class Copies:
                 message = "The specified copy source is larger than the maximum allowable size for a copy source: "
                 raise errors.invalid_request(message + str(UPLOAD_BYTES_MAX))
             about, object_tags, storage_class = self._described(request, bucket, source_bucket, source)
+            about |= customer_keys.of_request(request)
             about |= locks.of_request(bucket, request, self._shared.clock.now_ms())
             try:
                 async with self._content(source, asked) as content:
@@ -76,7 +78,7 @@ class Copies:
         changes = directive == "REPLACE" or "StorageClass" in request or "WebsiteRedirectLocation" in request
         itself = source_bucket.name == bucket.name and source.key == request["Key"]
         versioned = bool(source.version_id != "null" or bucket.versioning)
-        if itself and not changes and not versioned and "ServerSideEncryption" not in request:
+        if itself and not changes and not versioned and not ENCRYPTING & set(request):
             raise errors.invalid_request(
                 "This copy request is illegal because it is trying to copy an object to itself without changing the "
                 "object's metadata, storage class, website redirect location or encryption attributes."
@@ -116,7 +118,7 @@ def _answer(bucket: Bucket, written: ObjectVersion, source_bucket: Bucket, sourc
             "LastModified": seconds_of(written.modified_ms),
             **attributes.checksum_members(written.attributes),
         },
-        "ServerSideEncryption": "AES256",
+        **customer_keys.members_of(written.attributes),
         **attributes.version_member(bucket, written),
         **expiration_member(bucket, written),
     }
@@ -137,6 +139,7 @@ async def find_source(shared: Shared, caller: Caller, request: Params) -> tuple[
             raise
         message = "The source of a copy request may not specifically refer to a delete marker by version id."
         raise errors.invalid_request(message) from None
+    customer_keys.check_read(source.attributes, request, "CopySource")
     check_read(
         request, etag=source.etag, modified_ms=source.modified_ms, now_ms=shared.clock.now_ms(), prefix="CopySource"
     )

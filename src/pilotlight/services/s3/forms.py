@@ -107,7 +107,9 @@ def _tagging(document: str) -> str:
 def _response(bucket: str, fields: Mapping[str, str], written: Mapping[str, Any]) -> Response:
     location = f"http://{bucket}.s3.amazonaws.com/{quote(fields['key'])}"
     etag = str(written["ETag"])
-    headers = [("etag", etag), ("x-amz-server-side-encryption", str(written["ServerSideEncryption"]))]
+    headers = [("etag", etag)]
+    if "ServerSideEncryption" in written:
+        headers.append(("x-amz-server-side-encryption", str(written["ServerSideEncryption"])))
     if "VersionId" in written:
         headers.append(("x-amz-version-id", str(written["VersionId"])))
     if "Expiration" in written:

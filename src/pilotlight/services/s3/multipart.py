@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import quote
 
 from pilotlight.identity.caller import Caller
-from pilotlight.services.s3 import attributes, checksums, errors, locks, names, parts, tags
+from pilotlight.services.s3 import attributes, checksums, customer_keys, errors, locks, names, parts, tags
 from pilotlight.services.s3.access import Shared, check_acl, refuse_unsupported
 from pilotlight.services.s3.bodies import Content, Streamed
 from pilotlight.services.s3.conditions import Span, WriteCondition, copy_range, seconds_of
@@ -39,6 +39,7 @@ class Multipart:
         names.check_key(request["Key"])
         check_acl(bucket, request, "CreateMultipartUpload")
         about = attributes.of_request(request)
+        about |= customer_keys.of_request(request)
         about |= locks.of_request(bucket, request, self._shared.clock.now_ms())
         algorithm, kind = request.get("ChecksumAlgorithm"), request.get("ChecksumType")
         shown: dict[str, Any] = {}
@@ -66,7 +67,7 @@ class Multipart:
             "Bucket": bucket.name,
             "Key": upload.key,
             "UploadId": upload.id,
-            "ServerSideEncryption": "AES256",
+            **customer_keys.members_of(about),
             **shown,
         }
 
@@ -75,6 +76,7 @@ class Multipart:
         bucket = await self._shared.bucket(caller, request)
         _check_number(request["PartNumber"])
         upload = await self._upload(bucket, request)
+        customer_keys.check_part(upload.attributes, request)
         algorithm = _algorithm(upload)
         sent = [*checksums.given(request), *getattr(request.get("Body"), "declared", ())]
         if upload.attributes.get("checksum_algorithm") and sent and not _sends(request, algorithm):
@@ -87,7 +89,7 @@ class Multipart:
         shown = {name: value for name, value in content.checksums.items() if _sends(request, name)}
         return {
             "ETag": f'"{content.etag}"',
-            "ServerSideEncryption": "AES256",
+            **customer_keys.members_of(upload.attributes),
             **{f"Checksum{name}": value for name, value in shown.items()},
         }
 
@@ -96,6 +98,7 @@ class Multipart:
         bucket = await self._shared.bucket(caller, request)
         _check_number(request["PartNumber"])
         upload = await self._upload(bucket, request)
+        customer_keys.check_part(upload.attributes, request)
         for attempt in range(COPY_TRIES_MAX):
             source_bucket, source = await find_source(self._shared, caller, request)
             wanted = request.get("CopySourceRange")
@@ -110,7 +113,7 @@ class Multipart:
                     raise
         answer: dict[str, Any] = {
             "CopyPartResult": {"ETag": f'"{part.etag}"', "LastModified": seconds_of(part.modified_ms)},
-            "ServerSideEncryption": "AES256",
+            **customer_keys.members_of(upload.attributes),
         }
         if upload.attributes.get("checksum_algorithm"):
             answer["CopyPartResult"] |= {f"Checksum{name}": value for name, value in part.checksums.items()}
@@ -165,7 +168,7 @@ class Multipart:
             "Bucket": bucket.name,
             "Key": upload.key,
             "ETag": f'"{version.etag}"',
-            "ServerSideEncryption": "AES256",
+            **customer_keys.members_of(version.attributes),
             **attributes.checksum_members(version.attributes),
             **attributes.version_member(bucket, written),
             **expiration_member(bucket, written),

@@ -9,7 +9,7 @@ from typing import Any
 from pilotlight.clock import Clock
 from pilotlight.errors import AwsError, NotImplementedHere
 from pilotlight.identity.caller import Caller
-from pilotlight.services.s3 import attributes, errors, locks, names, parts, store, tags
+from pilotlight.services.s3 import attributes, customer_keys, errors, locks, names, parts, store, tags
 from pilotlight.services.s3.access import Shared, check_acl, refuse_unsupported
 from pilotlight.services.s3.conditions import Span, WriteCondition, check_read, read_range, seconds_of
 from pilotlight.services.s3.lifecycle_rules import expiration_member
@@ -52,6 +52,7 @@ class Objects:
         refuse_unsupported(request, operation)
         bucket = await self._shared.bucket(caller, request)
         version = await find_readable(self._shared, caller, bucket, request, method)
+        customer_keys.check_read(version.attributes, request)
         if caller.kind == "anonymous" and any(name.startswith("Response") for name in request):
             raise errors.invalid_request("Request specific response headers cannot be used for anonymous GET requests.")
         check_read(request, etag=version.etag, modified_ms=version.modified_ms, now_ms=self._clock.now_ms())
@@ -107,6 +108,7 @@ class Objects:
             message = "Invalid attribute name specified."
             raise errors.invalid_argument(message, "x-amz-object-attributes", unknown[0])
         version = await find_readable(self._shared, caller, bucket, request, "GET")
+        customer_keys.check_read(version.attributes, request)
         answer: dict[str, Any] = {
             "LastModified": seconds_of(version.modified_ms),
             **attributes.version_member(bucket, version),
@@ -284,6 +286,7 @@ async def put(shared: Shared, caller: Caller, request: Params, *, event: str) ->
     about = attributes.of_request(request)
     storage_class = attributes.storage_class(request)
     object_tags = tags.read_header(request.get("Tagging"))
+    about |= customer_keys.of_request(request)
     about |= locks.of_request(bucket, request, shared.clock.now_ms())
     locks.check_digest(request)
     async with shared.bodies.receive(request.get("Body", b""), request) as content:
@@ -302,7 +305,7 @@ async def put(shared: Shared, caller: Caller, request: Params, *, event: str) ->
         bucket, written = await store_version(shared, caller, bucket, version, condition=condition, event=event)
     return {
         "ETag": f'"{content.etag}"',
-        "ServerSideEncryption": "AES256",
+        **customer_keys.members_of(about),
         **attributes.checksum_members(version.attributes),
         **attributes.version_member(bucket, written),
         **expiration_member(bucket, written),

@@ -59,7 +59,7 @@ async def test_upload_without_a_checksum_is_given_crc64nvme(s3: S3, bucket: str)
         ({"Tagging": "a=1&a=2"}, "InvalidArgument"),
         ({"Bucket": "nowhere"}, "NoSuchBucket"),
         ({"ExpectedBucketOwner": "111111111111"}, "AccessDenied"),
-        ({"SSECustomerAlgorithm": "AES256"}, "NotImplemented"),
+        ({"SSECustomerAlgorithm": "AES256"}, "InvalidArgument"),
         ({"IfNoneMatch": "abc"}, "NotImplemented"),
     ],
 )
