@@ -189,3 +189,19 @@ class Configuration:
     async def get_bucket_logging(self, caller: Caller, request: Params) -> dict[str, Any]:
         await self._shared.bucket(caller, request)
         return {}
+
+    async def list_bucket_inventory_configurations(self, caller: Caller, request: Params) -> dict[str, Any]:
+        await self._shared.bucket(caller, request)
+        return {"IsTruncated": False}
+
+    async def list_bucket_metrics_configurations(self, caller: Caller, request: Params) -> dict[str, Any]:
+        await self._shared.bucket(caller, request)
+        return {"IsTruncated": False}
+
+    async def list_bucket_analytics_configurations(self, caller: Caller, request: Params) -> dict[str, Any]:
+        await self._shared.bucket(caller, request)
+        return {"IsTruncated": False}
+
+    async def list_bucket_intelligent_tiering_configurations(self, caller: Caller, request: Params) -> dict[str, Any]:
+        await self._shared.bucket(caller, request)
+        return {"IsTruncated": False}

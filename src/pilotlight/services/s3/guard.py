@@ -8,7 +8,7 @@ from typing import Any
 from pilotlight.errors import AwsError
 from pilotlight.identity.caller import Caller
 from pilotlight.services.contract import Access, Params
-from pilotlight.services.s3 import bucket_policies, names, store
+from pilotlight.services.s3 import bucket_policies, errors, names, store
 from pilotlight.services.s3.bucket_policies import is_public
 from pilotlight.storage import Database
 
@@ -62,6 +62,10 @@ BUCKET_ACTIONS: Mapping[str, str] = {
     "GetBucketLifecycleConfiguration": "GetLifecycleConfiguration",
     "PutBucketLifecycleConfiguration": "PutLifecycleConfiguration",
     "DeleteBucketLifecycle": "PutLifecycleConfiguration",
+    "ListBucketInventoryConfigurations": "GetInventoryConfiguration",
+    "ListBucketMetricsConfigurations": "GetMetricsConfiguration",
+    "ListBucketAnalyticsConfigurations": "GetAnalyticsConfiguration",
+    "ListBucketIntelligentTieringConfigurations": "GetIntelligentTieringConfiguration",
     "GetBucketReplication": "GetReplicationConfiguration",
     "GetObjectLockConfiguration": "GetBucketObjectLockConfiguration",
     "PutObjectLockConfiguration": "PutBucketObjectLockConfiguration",
@@ -97,6 +101,9 @@ class S3Guard:
         name = access.resource.removeprefix(names.bucket_arn("")).partition("/")[0]
         bucket = await self._database.read(store.find_bucket, name) if access.resource != "*" else None
         if bucket is None:
+            if caller.kind == "anonymous" and access.resource != "*":
+                # AWS: whether a bucket is there is no secret.
+                raise errors.no_such_bucket(name)
             return None
         assert isinstance(access.context, dict)
         access.context["aws:ResourceAccount"] = bucket.account

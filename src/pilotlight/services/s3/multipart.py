@@ -336,6 +336,12 @@ def _choose(upload: Upload, listed: Sequence[Params], stored: Mapping[int, Part]
         part = stored.get(number)
         if part is None or part.etag != etag:
             raise errors.invalid_part(upload.id, number, etag)
+        algorithm = str(upload.attributes.get("checksum_algorithm", ""))
+        if upload.attributes.get("checksum_type") == "COMPOSITE" and f"Checksum{algorithm}" not in item:
+            raise errors.invalid_request(
+                f"The upload was created using a {algorithm.lower()} checksum. The complete request must include the "
+                f"checksum for each part. It was missing for part {number} in the request."
+            )
         for name, value in part.checksums.items():
             if item.get(f"Checksum{name}", value) != value:
                 raise errors.invalid_part(upload.id, number, etag)

@@ -18,6 +18,7 @@ _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 _ADDRESS = re.compile(r"\d+\.\d+\.\d+\.\d+")
 _RESERVED_STARTS = ("xn--", "sthree-", "amzn-s3-demo-")
 _RESERVED_ENDS = ("-s3alias", "--ol-s3", ".mrap", "--x-s3", "--table-s3")
+_VERSION_ID = re.compile(r"[A-Za-z0-9._-]{32}")
 _REGION = re.compile(r"(af|ap|ca|cn|eu|il|me|mx|sa|us|us-gov)-[a-z]+-\d")
 
 
@@ -39,6 +40,12 @@ def check_key(key: str) -> None:
         raise errors.key_too_long(size)
     if "\0" in key:
         raise NotImplementedHere("keys with a NUL character")
+
+
+def check_version_id(version_id: str) -> None:
+    """AWS: an id that S3 cannot have made is not one that is missing."""
+    if version_id != "null" and not _VERSION_ID.fullmatch(version_id):
+        raise errors.invalid_argument("Invalid version id specified", "versionId", version_id)
 
 
 def check_metadata(metadata: Mapping[str, str]) -> None:

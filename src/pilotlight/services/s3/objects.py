@@ -194,6 +194,7 @@ class Objects:
     ) -> dict[str, Any]:
         names.check_key(key)
         if version_id is not None:
+            names.check_version_id(version_id)
             return await self._delete_version(caller, bucket, key, version_id, bypass=bypass)
         fresh = self._shared.ids.token(24)
 
@@ -330,6 +331,8 @@ def _item_condition(item: Params) -> DeleteCondition:
 async def find_readable(shared: Shared, caller: Caller, bucket: Bucket, request: Params, method: str) -> ObjectVersion:
     """The version that the request names. Who may not list the bucket is not told what is missing in it."""
     key, version_id = request["Key"], request.get("VersionId")
+    if version_id is not None:
+        names.check_version_id(version_id)
     version = await shared.database.read(store.find_version, bucket.name, key, version_id)
     try:
         return attributes.check_readable(bucket, version, key=key, version_id=version_id, method=method)
