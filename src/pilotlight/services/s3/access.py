@@ -116,26 +116,3 @@ def refuse_unsupported(request: Mapping[str, Any], operation: str) -> None:
                 "The encryption method specified is not supported", "x-amz-server-side-encryption", encryption
             )
         raise NotImplementedHere(f"{operation} with encryption {encryption}")
-
-
-def check_acl(bucket: Bucket, request: Mapping[str, Any], operation: str) -> None:
-    """AWS: buckets own their objects by default, and then take no ACL but the owner's full control."""
-    acl = request.get("ACL")
-    grants = [name for name in request if name.startswith("Grant")]
-    if not acl and not grants:
-        return
-    if ownership(bucket) == "BucketOwnerEnforced":
-        if acl == "bucket-owner-full-control" and not grants:
-            return
-        raise errors.acl_not_supported()
-    if acl in ("private", "bucket-owner-read", "bucket-owner-full-control") and not grants:
-        return
-    public = acl in ("public-read", "public-read-write", "authenticated-read")
-    if public and bucket.settings.get("public_access_block", {}).get("BlockPublicAcls"):
-        raise errors.access_denied()
-    raise NotImplementedHere(f"{operation} with ACL {acl or grants}")
-
-
-def ownership(bucket: Bucket) -> str:
-    rules = bucket.settings.get("ownership", {}).get("Rules", ())
-    return str(rules[0]["ObjectOwnership"]) if rules else "ObjectWriter"

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 from pilotlight.errors import AwsError, NotImplementedHere
 from pilotlight.identity.caller import Caller
-from pilotlight.services.s3 import errors, names, store, tags
-from pilotlight.services.s3.access import Shared, check_acl
+from pilotlight.services.s3 import acls, errors, names, store, tags
+from pilotlight.services.s3.access import Shared
 from pilotlight.services.s3.listing import read_token, token_of
 from pilotlight.services.s3.store import Bucket
 
@@ -59,7 +60,7 @@ class Buckets:
             created_ms=self._shared.clock.now_ms(),
             settings=settings,
         )
-        _check_acl(bucket, request)
+        bucket = _with_acl(bucket, request)
         taken = await self._shared.database.write(store.add_bucket, bucket)
         if taken is not None and taken.account != caller.account:
             raise errors.bucket_exists(name)
@@ -123,13 +124,18 @@ def _listed(bucket: Bucket, *, paged: bool) -> dict[str, Any]:
     return item | {"BucketRegion": bucket.region} if paged else item
 
 
-def _check_acl(bucket: Bucket, request: Params) -> None:
-    if request.get("ACL") == "private":
-        return
-    try:
-        check_acl(bucket, request, "CreateBucket")
-    except AwsError as error:
-        if error.code != "AccessControlListNotSupported":
-            raise
+def _with_acl(bucket: Bucket, request: Params) -> Bucket:
+    """The new bucket with the ACL that it is made with."""
+    if not acls.asked(request) or request.get("ACL") == "private":
+        return bucket
+    if acls.ownership(bucket) == "BucketOwnerEnforced":
         message = "Bucket cannot have ACLs set with ObjectOwnership's BucketOwnerEnforced setting"
-        raise AwsError("InvalidBucketAclWithObjectOwnership", message) from None
+        raise AwsError("InvalidBucketAclWithObjectOwnership", message)
+    try:
+        grants = acls.read(bucket, request)
+    except AwsError as error:
+        if error.code != "AccessDenied":
+            raise
+        message = "Bucket cannot have public ACLs set with BlockPublicAccess enabled"
+        raise AwsError("InvalidBucketAclWithBlockPublicAccessError", message) from None
+    return replace(bucket, settings={**bucket.settings, "acl": grants}) if grants is not None else bucket

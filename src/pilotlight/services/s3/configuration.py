@@ -11,8 +11,8 @@ from typing import Any
 
 from pilotlight.errors import AwsError, NotImplementedHere
 from pilotlight.identity.caller import Caller
-from pilotlight.services.s3 import errors, names, store, tags
-from pilotlight.services.s3.access import Shared, check_acl, ownership
+from pilotlight.services.s3 import acls, errors, store, tags
+from pilotlight.services.s3.access import Shared
 
 Params = Mapping[str, Any]
 
@@ -134,6 +134,10 @@ class Configuration:
         rules = request["OwnershipControls"]["Rules"]
         if len(rules) != 1 or rules[0]["ObjectOwnership"] not in OWNERSHIPS:
             raise errors.malformed_xml()
+        bucket = await self._shared.bucket(caller, request)
+        if rules[0]["ObjectOwnership"] == "BucketOwnerEnforced" and bucket.settings.get("acl"):
+            message = "Bucket cannot have ACLs set with ObjectOwnership's BucketOwnerEnforced setting"
+            raise AwsError("InvalidBucketAclWithObjectOwnership", message)
         await self._set(caller, request, "ownership", {"Rules": [{"ObjectOwnership": rules[0]["ObjectOwnership"]}]})
 
     async def delete_bucket_ownership_controls(self, caller: Caller, request: Params) -> None:
@@ -141,18 +145,16 @@ class Configuration:
 
     async def get_bucket_acl(self, caller: Caller, request: Params) -> dict[str, Any]:
         bucket = await self._shared.bucket(caller, request)
-        owner = names.owner_of(bucket.account)
-        grantee = {**owner, "Type": "CanonicalUser"}
-        return {"Owner": owner, "Grants": [{"Grantee": grantee, "Permission": "FULL_CONTROL"}]}
+        return acls.shown(bucket, bucket.settings.get("acl"))
 
     async def put_bucket_acl(self, caller: Caller, request: Params) -> None:
         bucket = await self._shared.bucket(caller, request)
-        if ownership(bucket) == "BucketOwnerEnforced":
+        if acls.ownership(bucket) == "BucketOwnerEnforced":
             # AWS: here not even `private` is taken.
             raise errors.acl_not_supported()
-        if request.get("AccessControlPolicy"):
-            raise NotImplementedHere("PutBucketAcl with AccessControlPolicy")
-        check_acl(bucket, request, "PutBucketAcl")
+        if not acls.asked(request):
+            raise errors.missing_acl()
+        await self._shared.database.write(store.change_bucket, bucket, "acl", acls.read(bucket, request))
 
     # Stored, and inert.
 

@@ -8,8 +8,8 @@ from typing import Any
 
 from pilotlight.errors import AwsError
 from pilotlight.identity.caller import Caller
-from pilotlight.services.s3 import attributes, checksums, customer_keys, errors, locks, names, tags
-from pilotlight.services.s3.access import Shared, check_acl, refuse_unsupported
+from pilotlight.services.s3 import acls, attributes, checksums, customer_keys, errors, locks, names, tags
+from pilotlight.services.s3.access import Shared, refuse_unsupported
 from pilotlight.services.s3.bodies import UPLOAD_BYTES_MAX, Content, Streamed
 from pilotlight.services.s3.conditions import Span, WriteCondition, check_read, seconds_of
 from pilotlight.services.s3.lifecycle_rules import expiration_member
@@ -30,7 +30,7 @@ class Copies:
         refuse_unsupported(request, "CopyObject")
         bucket = await self._shared.bucket(caller, request)
         names.check_key(request["Key"])
-        check_acl(bucket, request, "CopyObject")
+        acl = acls.of_write(bucket, request)
         condition = WriteCondition.of(request)
         asked = request.get("ChecksumAlgorithm")
         if asked:
@@ -41,7 +41,7 @@ class Copies:
                 message = "The specified copy source is larger than the maximum allowable size for a copy source: "
                 raise errors.invalid_request(message + str(UPLOAD_BYTES_MAX))
             about, object_tags, storage_class = self._described(request, bucket, source_bucket, source)
-            about |= customer_keys.of_request(request)
+            about |= acl | customer_keys.of_request(request)
             about |= locks.of_request(bucket, request, self._shared.clock.now_ms())
             try:
                 async with self._content(source, asked) as content:

@@ -166,6 +166,11 @@ def metadata_too_large(size: int) -> AwsError:
     return _error("MetadataTooLarge", 400, message, Size=str(size), MaxSizeAllowed="2048")
 
 
+def missing_acl() -> AwsError:
+    message = "Your request was missing a required header"
+    return _error("MissingSecurityHeader", 400, message, MissingHeaderName="x-amz-acl")
+
+
 def acl_not_supported() -> AwsError:
     return _error("AccessControlListNotSupported", 400, "The bucket does not allow ACLs")
 

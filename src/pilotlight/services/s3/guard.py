@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pilotlight.errors import AwsError
 from pilotlight.identity.caller import Caller
 from pilotlight.services.contract import Access, Params
-from pilotlight.services.s3 import bucket_policies, errors, names, store
+from pilotlight.services.s3 import acls, bucket_policies, errors, names, store
 from pilotlight.services.s3.bucket_policies import is_public
 from pilotlight.storage import Database
 
@@ -107,15 +108,38 @@ class S3Guard:
             return None
         assert isinstance(access.context, dict)
         access.context["aws:ResourceAccount"] = bucket.account
-        policy = bucket.settings.get("policy")
-        if policy is None:
-            return None
-        block = bucket.settings.get("public_access_block", {})
-        stranger = caller.kind == "anonymous" or caller.account != bucket.account
-        if stranger and block.get("RestrictPublicBuckets") and is_public(bucket_policies.parse(policy, name)):
-            # AWS: a public policy then counts only for the owner's account and for services.
-            return None
-        return str(policy)
+        policy = _counting(bucket, caller)
+        if await self._listed(bucket, access, params, caller):
+            statements = json.loads(policy)["Statement"] if policy else []
+            allowed = {"Effect": "Allow", "Principal": "*", "Action": access.action, "Resource": access.resource}
+            listed = statements if isinstance(statements, list) else [statements]
+            return json.dumps({"Version": "2012-10-17", "Statement": [*listed, allowed]})
+        return policy
+
+    async def _listed(self, bucket: store.Bucket, access: Access, params: Params, caller: Caller) -> bool:
+        """Whether an ACL gives the caller this permission, beside what the policy says."""
+        if acls.ownership(bucket) == "BucketOwnerEnforced":
+            return False
+        granted = bucket.settings.get("acl")
+        if granted and acls.allows(bucket, granted, acls.BUCKET_ACTIONS, access.action, caller):
+            return True
+        key = access.resource.removeprefix(names.bucket_arn(bucket.name)).removeprefix("/")
+        if not key or not any(access.action in covered for covered in acls.OBJECT_ACTIONS.values()):
+            return False
+        version = await self._database.read(store.find_version, bucket.name, key, params.get("VersionId"))
+        granted = version.attributes.get("acl") if version else None
+        return bool(granted) and acls.allows(bucket, granted or (), acls.OBJECT_ACTIONS, access.action, caller)
+
+
+def _counting(bucket: store.Bucket, caller: Caller) -> str | None:
+    """The bucket's policy. AWS: with RestrictPublicBuckets a public one counts only for the owner's account and for
+    services."""
+    policy = bucket.settings.get("policy")
+    stranger = caller.kind == "anonymous" or caller.account != bucket.account
+    restricted = bucket.settings.get("public_access_block", {}).get("RestrictPublicBuckets")
+    if policy and stranger and restricted and is_public(bucket_policies.parse(policy, bucket.name)):
+        return None
+    return str(policy) if policy else None
 
 
 def _delete_access(bucket: str, item: Mapping[str, Any]) -> Access:

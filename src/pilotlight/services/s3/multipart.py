@@ -9,8 +9,8 @@ from typing import Any
 from urllib.parse import quote
 
 from pilotlight.identity.caller import Caller
-from pilotlight.services.s3 import attributes, checksums, customer_keys, errors, locks, names, parts, tags
-from pilotlight.services.s3.access import Shared, check_acl, refuse_unsupported
+from pilotlight.services.s3 import acls, attributes, checksums, customer_keys, errors, locks, names, parts, tags
+from pilotlight.services.s3.access import Shared, refuse_unsupported
 from pilotlight.services.s3.bodies import Content, Streamed
 from pilotlight.services.s3.conditions import Span, WriteCondition, copy_range, seconds_of
 from pilotlight.services.s3.copying import find_source
@@ -37,9 +37,9 @@ class Multipart:
         refuse_unsupported(request, "CreateMultipartUpload")
         bucket = await self._shared.bucket(caller, request)
         names.check_key(request["Key"])
-        check_acl(bucket, request, "CreateMultipartUpload")
+        acl = acls.of_write(bucket, request)
         about = attributes.of_request(request)
-        about |= customer_keys.of_request(request)
+        about |= acl | customer_keys.of_request(request)
         about |= locks.of_request(bucket, request, self._shared.clock.now_ms())
         algorithm, kind = request.get("ChecksumAlgorithm"), request.get("ChecksumType")
         shown: dict[str, Any] = {}

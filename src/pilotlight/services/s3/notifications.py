@@ -35,8 +35,9 @@ EVENTS = (
     "s3:ObjectRestore:Post",
     "s3:ObjectRestore:Completed",
     "s3:ObjectRestore:Delete",
+    "s3:ObjectAcl:Put",
 )
-ELSEWHERE = ("s3:ReducedRedundancyLostObject", "s3:Replication:", "s3:IntelligentTiering", "s3:ObjectAcl:")
+ELSEWHERE = ("s3:ReducedRedundancyLostObject", "s3:Replication:", "s3:IntelligentTiering")
 """Events whose causes do not happen here."""
 FILTER_CHARS_MAX = 1024
 MISSING = ("QueueDoesNotExist", "AWS.SimpleQueueService.NonExistentQueue", "NotFound", "NotFoundException")

@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from pilotlight.clock import Clock
-from pilotlight.errors import AwsError, NotImplementedHere
+from pilotlight.errors import AwsError
 from pilotlight.identity.caller import Caller
-from pilotlight.services.s3 import attributes, customer_keys, errors, locks, names, parts, store, tags
-from pilotlight.services.s3.access import Shared, check_acl, refuse_unsupported
+from pilotlight.services.s3 import acls, attributes, customer_keys, errors, locks, names, parts, store, tags
+from pilotlight.services.s3.access import Shared, refuse_unsupported
 from pilotlight.services.s3.conditions import Span, WriteCondition, check_read, read_range, seconds_of
 from pilotlight.services.s3.lifecycle_rules import expiration_member
 from pilotlight.services.s3.store import Bucket, DeleteCondition, ObjectVersion, Written
@@ -239,19 +239,27 @@ class Objects:
 
     async def get_object_acl(self, caller: Caller, request: Params) -> dict[str, Any]:
         bucket = await self._shared.bucket(caller, request)
-        await find_readable(self._shared, caller, bucket, request, "GET")
-        owner = names.owner_of(bucket.account)
-        grantee = {**owner, "Type": "CanonicalUser"}
-        return {"Owner": owner, "Grants": [{"Grantee": grantee, "Permission": "FULL_CONTROL"}]}
+        version = await find_readable(self._shared, caller, bucket, request, "GET")
+        return acls.shown(bucket, version.attributes.get("acl"))
 
     async def put_object_acl(self, caller: Caller, request: Params) -> None:
         bucket = await self._shared.bucket(caller, request)
-        await find_readable(self._shared, caller, bucket, request, "PUT")
-        if request.get("AccessControlPolicy"):
-            check_acl(bucket, {"GrantPolicy": True}, "PutObjectAcl")
-        if not request.get("ACL") and not any(name.startswith("Grant") for name in request):
-            raise NotImplementedHere("PutObjectAcl with AccessControlPolicy")
-        check_acl(bucket, request, "PutObjectAcl")
+        version = await find_readable(self._shared, caller, bucket, request, "PUT")
+        if not acls.asked(request):
+            raise errors.missing_acl()
+        acl = acls.of_write(bucket, request)
+        make = self._shared.maker(caller, bucket, version.key, "ObjectAcl:Put")
+
+        def changed(kept: Mapping[str, Any]) -> dict[str, Any]:
+            return {name: value for name, value in kept.items() if name != "acl"} | acl
+
+        setting = functools.partial(
+            store.change_attributes, bucket=bucket, version=version, change=changed, make_events=make
+        )
+        if not await self._shared.database.write(setting):
+            raise errors.no_such_key(version.key)
+        if make:
+            self._shared.wake()
 
     async def get_object_tagging(self, caller: Caller, request: Params) -> dict[str, Any]:
         bucket = await self._shared.bucket(caller, request)
@@ -282,12 +290,12 @@ async def put(shared: Shared, caller: Caller, request: Params, *, event: str) ->
     refuse_unsupported(request, "PutObject")
     bucket = await shared.bucket(caller, request)
     names.check_key(request["Key"])
-    check_acl(bucket, request, "PutObject")
+    acl = acls.of_write(bucket, request)
     condition = WriteCondition.of(request)
     about = attributes.of_request(request)
     storage_class = attributes.storage_class(request)
     object_tags = tags.read_header(request.get("Tagging"))
-    about |= customer_keys.of_request(request)
+    about |= acl | customer_keys.of_request(request)
     about |= locks.of_request(bucket, request, shared.clock.now_ms())
     locks.check_digest(request)
     async with shared.bodies.receive(request.get("Body", b""), request) as content:
