@@ -266,6 +266,7 @@ class Node:
         self.reconcilers += [Reconciler(name, work, clock) for name, work in items.reconcilers.items()]
         types = resource_types()
         deployer = Deployer(database, self.cloud, clock, ids, types)
+        wake_stacks.wake = deployer.wake
         wake_stacks.reconciler = Reconciler("stacks", deployer.work, clock)
         self.reconcilers.append(wake_stacks.reconciler)
         wake_executions = Hint()

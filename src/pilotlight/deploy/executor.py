@@ -27,8 +27,17 @@ from pilotlight.storage import Database, Transaction
 
 log = logging.getLogger(__name__)
 
-LEASE_MS = 3_600_000
+LEASE_MS = 24 * 3_600_000
+"""Longer than any operation; a process that starts frees what its predecessor had claimed."""
 DONE = ("CREATE_COMPLETE", "UPDATE_COMPLETE")
+BUGS = (ArithmeticError, AttributeError, LookupError, OSError, RuntimeError, TimeoutError, TypeError, ValueError)
+"""What a template's odd values make of a resource type's code: a failed resource, and not a stack that stands still."""
+
+
+CUSTOM_NAME = (
+    "CloudFormation cannot update a stack when a custom-named resource requires replacing. Rename {} and update the "
+    "stack again."
+)
 
 
 class StepFailed(Exception):
@@ -46,6 +55,8 @@ class Work:
     old: list[StackResource] = field(default_factory=list)
     """Generations that were replaced: they go at the end."""
     failed: list[str] = field(default_factory=list)
+    reason: str = ""
+    """Why the stack failed, where no resource did."""
 
 
 class Deployer:
@@ -60,15 +71,43 @@ class Deployer:
         self._ids = ids
         self._types = types
         self._recovered = False
+        self._more = asyncio.Event()
+        self._running: dict[str, asyncio.Task[None]] = {}
+        self._stopping: set[str] = set()
+        """Stacks whose operation makes way for a newer one: what is begun is ended, and nothing more is begun."""
+
+    def wake(self) -> None:
+        """There may be a new operation, also while others are under way."""
+        self._more.set()
 
     async def work(self) -> int | None:
         if not self._recovered:
             await self._database.write(store.release_operations)
             self._recovered = True
-        async with asyncio.TaskGroup() as group:
-            while (operation := await self._claim()) is not None:
-                group.create_task(self._carry_out(operation))
+        try:
+            async with asyncio.TaskGroup() as group:
+                await self._carry_out_all(group)
+        except BaseException:
+            self._recovered = False  # the next round takes up again what was claimed
+            raise
         return None
+
+    async def _carry_out_all(self, group: asyncio.TaskGroup) -> None:
+        while True:
+            self._more.clear()
+            while (operation := await self._claim()) is not None:
+                earlier = self._running.get(operation.stack)
+                task = group.create_task(self._carry_out(operation, earlier))
+                self._running[operation.stack] = task
+            self._running = {stack: task for stack, task in self._running.items() if not task.done()}
+            if not self._running:
+                return
+            more = group.create_task(self._wait_more())
+            await asyncio.wait({more, *self._running.values()}, return_when=asyncio.FIRST_COMPLETED)
+            more.cancel()
+
+    async def _wait_more(self) -> None:
+        await self._more.wait()
 
     async def _claim(self) -> Operation | None:
         wall_ms = self._clock.wall_ms()
@@ -76,10 +115,21 @@ class Deployer:
             store.claim_operation, wall_ms=wall_ms, until_ms=wall_ms + LEASE_MS, token=self._ids.token(8)
         )
 
-    async def _carry_out(self, operation: Operation) -> None:
+    async def _carry_out(self, operation: Operation, earlier: asyncio.Task[None] | None) -> None:
+        if earlier is not None and not earlier.done():
+            self._stopping.add(operation.stack)
+            await asyncio.wait({earlier})
+            self._stopping.discard(operation.stack)
         stack = await self._database.read(store.stack_by_id, operation.stack)
-        if stack is None:
-            return
+        if stack is not None:
+            try:
+                await self._carry_out_on(stack, operation)
+            except BUGS as error:
+                log.exception("bug in the %s of stack %s", operation.kind, stack.name)
+                await self._give_up(stack, error)
+        await self._database.write(store.finish_operation, operation)
+
+    async def _carry_out_on(self, stack: Stack, operation: Operation) -> None:
         match operation.kind:
             case "create":
                 await self._create(stack)
@@ -89,7 +139,15 @@ class Deployer:
                 await self._roll_back_update(stack)
             case "delete":
                 await self._delete(stack, operation)
-        await self._database.write(store.finish_operation, stack.id)
+
+    async def _give_up(self, stack: Stack, error: Exception) -> None:
+        """A stack does not stay in progress for ever: what failed can be deleted, or tried again."""
+        current = await self._database.read(store.stack_by_id, stack.id) or stack
+        if current.status.endswith("IN_PROGRESS"):
+            status = current.status.replace("_COMPLETE_CLEANUP", "").replace("IN_PROGRESS", "FAILED")
+            identity, now_ms = self._ids.uuid(), self._clock.now_ms()
+            reason = f"Internal Failure: {type(error).__name__}"
+            await self._database.write(set_status, current, status, now_ms, identity, reason)
 
     # Whole operations.
 
@@ -97,11 +155,13 @@ class Deployer:
         work = await self._begin(stack, stack.body["template"], stack.body["parameters"])
         if stack.status == "CREATE_IN_PROGRESS":
             await self._converge(work)
+            if stack.id in self._stopping:
+                return
             if not work.failed:
                 await self._outputs(work, "CREATE_COMPLETE")
         if not work.failed and work.stack.status == "CREATE_COMPLETE":
             return
-        reason = f"The following resource(s) failed to create: [{', '.join(work.failed)}]. "
+        reason = work.reason or f"The following resource(s) failed to create: [{', '.join(work.failed)}]. "
         if stack.body["on_failure"] == "DO_NOTHING":
             await self._status(work, "CREATE_FAILED", reason)
             return
@@ -120,25 +180,28 @@ class Deployer:
     async def _update(self, stack: Stack, operation: Operation) -> None:
         body = operation.body
         if stack.status == "UPDATE_IN_PROGRESS":
-            if "before" not in stack.body:
+            if stack.body.get("applied") != operation.created_ms:
                 kept = {
                     key: stack.body[key] for key in ("template", "parameters", "shown_parameters", "tags", "outputs")
                 }
+                # After an update that failed and was left so, the way back is to what was before that one.
+                kept = stack.body.get("before", kept)
                 changes = {key: value for key, value in body.items() if key != "rollback"}
-                stack = stack.changed(**changes, before=kept, updated_ms=self._clock.now_ms())
+                stack = stack.changed(
+                    **changes, before=kept, applied=operation.created_ms, updated_ms=self._clock.now_ms()
+                )
                 await self._database.write(store.save_stack, stack)
             work = await self._begin(stack, stack.body["template"], stack.body["parameters"])
             await self._converge(work)
+            if not work.failed:
+                await self._outputs(work, "UPDATE_COMPLETE_CLEANUP_IN_PROGRESS")
             if work.failed:
-                reason = f"The following resource(s) failed to update: [{', '.join(work.failed)}]. "
+                reason = work.reason or f"The following resource(s) failed to update: [{', '.join(work.failed)}]. "
                 if not body["rollback"]:
                     await self._status(work, "UPDATE_FAILED", reason)
                     return
                 await self._status(work, "UPDATE_ROLLBACK_IN_PROGRESS", reason)
-                stack = work.stack
-            else:
-                await self._outputs(work, "UPDATE_COMPLETE_CLEANUP_IN_PROGRESS")
-                stack = work.stack
+            stack = work.stack
         if stack.status == "UPDATE_ROLLBACK_IN_PROGRESS":
             await self._roll_back_update(stack)
             return
@@ -152,7 +215,7 @@ class Deployer:
         before = stack.body.get("before")
         if before is not None:
             stack = replace(stack, body={**stack.body, **before})
-        work = await self._begin(stack, stack.body["template"], stack.body["parameters"])
+        work = await self._begin(stack, stack.body["template"], stack.body["parameters"], back=True)
         if stack.status != "UPDATE_ROLLBACK_COMPLETE_CLEANUP_IN_PROGRESS":
             await self._converge(work)
             if work.failed:
@@ -163,7 +226,7 @@ class Deployer:
                 )
                 return
             await self._status(work, "UPDATE_ROLLBACK_COMPLETE_CLEANUP_IN_PROGRESS")
-        await self._clean_up(work)
+        await self._clean_up(work, back=True)
         work.stack = _without_before(work.stack)
         await self._status(work, "UPDATE_ROLLBACK_COMPLETE")
 
@@ -191,14 +254,19 @@ class Deployer:
 
     # Parts of operations.
 
-    async def _begin(self, stack: Stack, text: str, parameters: Mapping[str, Any]) -> Work:
+    async def _begin(self, stack: Stack, text: str, parameters: Mapping[str, Any], *, back: bool = False) -> Work:
+        """`back`: on the way back, the resource that was there first is the one, and its replacements go."""
         template = parse(text, self._types) if text else Template({"Resources": {}}, {})
         rows: dict[str, StackResource] = {}
         old: list[StackResource] = []
         for row in await self._database.read(store.resources, stack.id):
-            if row.logical_id in rows:
+            if row.logical_id not in rows:
+                rows[row.logical_id] = row
+            elif back:
+                old.append(row)
+            else:
                 old.append(rows[row.logical_id])
-            rows[row.logical_id] = row
+                rows[row.logical_id] = row
         exports = await self._database.read(store.exports, account=stack.account, region=stack.region)
         scope = Scope(
             template=template,
@@ -228,7 +296,7 @@ class Deployer:
         async with asyncio.TaskGroup() as group:
             while len(done) + len(work.failed) < len(wanted):
                 ready = [n for n in needs if needs[n] <= done and n not in done and n not in running.values()]
-                if not work.failed:
+                if not work.failed and work.stack.id not in self._stopping:
                     for name in ready:
                         running[group.create_task(self._step(work, name))] = name
                 if not running:
@@ -247,6 +315,9 @@ class Deployer:
         except StepFailed as error:
             work.failed.append(name)
             log.info("stack %s: %s %s: %s", work.stack.name, resource.type, name, error)
+        except BUGS:
+            work.failed.append(name)
+            log.exception("bug at %s %s of stack %s", resource.type, name, work.stack.name)
 
     async def _bring_in_line(self, work: Work, name: str) -> None:
         resource, row = work.scope.template.resources[name], work.rows.get(name)
@@ -262,10 +333,13 @@ class Deployer:
         if row is None:
             await self._make(work, self._fresh(work, name, properties, 0), again=False)
         elif row.status in ("CREATE_IN_PROGRESS", "CREATE_FAILED"):
-            await self._make(work, replace(row, body={**row.body, "properties": properties}), again=True)
+            # What was refused was never ours: it is somebody else's that has the name.
+            ours = row.status == "CREATE_IN_PROGRESS" or bool(row.physical_id)
+            await self._make(work, replace(row, body={**row.body, "properties": properties}), again=ours)
         elif row.type != resource.type or self._replaced(kind, row.properties, properties):
+            generation = 1 + max(one.generation for one in (*work.old, row) if one.logical_id == name)
             work.old.append(row)
-            await self._make(work, self._fresh(work, name, properties, row.generation + 1), again=False)
+            await self._make(work, self._fresh(work, name, properties, generation), again=False)
         elif row.properties != properties or row.status not in DONE:
             await self._change(work, row, properties)
 
@@ -296,17 +370,43 @@ class Deployer:
         )
 
     async def _make(self, work: Work, row: StackResource, *, again: bool) -> None:
-        row = await self._record(work, row, "CREATE_IN_PROGRESS")
+        """Once the row says that it is being made, what is there under its name is its own."""
+        kind, row = self._types[row.type], replace(row, status="CREATE_IN_PROGRESS")
+
+        async def claim(physical_id: str) -> None:
+            nonlocal row
+            row = replace(row, physical_id=physical_id)
+            await self._database.write(store.save_resource, row)
+            work.rows[row.logical_id] = row
+
+        work.rows[row.logical_id] = row
+        at = replace(self._context(work, row, again=again), claim=claim)
         try:
-            made = await self._types[row.type].create(self._context(work, row, again=again), row.properties)
+            found = "" if again else await self._find(at, row)
+            if found and any(old.logical_id == row.logical_id and old.physical_id == found for old in work.old):
+                raise AwsError("AlreadyExists", CUSTOM_NAME.format(found))
+            if found:
+                raise AwsError(
+                    "AlreadyExists", f"Resource of type '{row.type}' with identifier '{found}' already exists."
+                )
+            row = await self._record(work, row, "CREATE_IN_PROGRESS")
+            made = await kind.create(at, row.properties)
         except AwsError as error:
             raise await self._failed(work, row, "CREATE_FAILED", reason_of(row, error)) from None
-        except (KeyError, TypeError, ValueError, TimeoutError) as error:
+        except BUGS as error:
+            log.exception("a %s could not be made", row.type)
             raise await self._failed(work, row, "CREATE_FAILED", f"Properties validation failed: {error!r}") from None
         await self._record(work, _with(row, made), "CREATE_COMPLETE")
 
+    async def _find(self, at: Context, row: StackResource) -> str:
+        """What has the name of a resource already, for types whose resources have names."""
+        find = getattr(self._types[row.type], "find", None)
+        return str(await find(at, row.properties)) if find is not None else ""
+
     async def _change(self, work: Work, row: StackResource, properties: Mapping[str, Any]) -> None:
-        kind, old = self._types[row.type], row.properties
+        # A change that was not ended may have been carried out in part: what it was for is what is there.
+        kind, old = self._types[row.type], row.properties if row.status in DONE else row.body.get("changing", {})
+        old = old or row.properties
         begun = await self._record(
             work, replace(row, body={**row.body, "changing": dict(properties)}), "UPDATE_IN_PROGRESS"
         )
@@ -315,11 +415,12 @@ class Deployer:
             made = await kind.update(self._context(work, row, again=row.status not in DONE), made, old, properties)
         except AwsError as error:
             raise await self._failed(work, begun, "UPDATE_FAILED", reason_of(row, error)) from None
-        except (KeyError, TypeError, ValueError, TimeoutError) as error:
+        except BUGS as error:
+            log.exception("a %s could not be changed", row.type)
             raise await self._failed(work, begun, "UPDATE_FAILED", f"Properties validation failed: {error!r}") from None
         resource = work.scope.template.resources[row.logical_id]
         body = {
-            **row.body,
+            **{key: value for key, value in row.body.items() if key != "changing"},
             "properties": dict(properties),
             "policy": resource.deletion_policy,
             "replace_policy": resource.replace_policy,
@@ -327,21 +428,24 @@ class Deployer:
         }
         await self._record(work, _with(replace(row, body=body), made), "UPDATE_COMPLETE")
 
-    async def _clean_up(self, work: Work) -> None:
+    async def _clean_up(self, work: Work, *, back: bool = False) -> None:
         """Remove what was replaced, and what the template has no more."""
         template = work.scope.template
         gone = [row for name, row in work.rows.items() if name not in template.resources or not work.scope.wanted(name)]
         for row in work.old:
-            if row.body.get("replace_policy") == "Retain":
-                await self._database.write(store.delete_resource, row)
-            else:
-                await self._remove(work, row)
-        await self._remove_in_order(work, gone, frozenset())
+            await self._remove_replaced(work, row, kept=not back)
+        await self._remove_in_order(work, gone, frozenset(), created_here=back)
+
+    async def _remove_replaced(self, work: Work, row: StackResource, *, kept: bool = True) -> None:
+        if kept and row.body.get("replace_policy") == "Retain":
+            await self._database.write(store.delete_resource, row)
+        else:
+            await self._remove(work, row)
 
     async def _remove_all(self, work: Work, retain: frozenset[str], *, created_here: bool = False) -> None:
         work.failed.clear()
         for row in work.old:
-            await self._remove(work, row)
+            await self._remove_replaced(work, row)
         await self._remove_in_order(work, list(work.rows.values()), retain, created_here=created_here)
 
     async def _remove_in_order(
@@ -355,7 +459,9 @@ class Deployer:
             for row in free:
                 del left[row.logical_id]
                 policy = row.body.get("policy", "Delete")
-                if row.logical_id in retain or (policy == "Retain" and not created_here):
+                # AWS: RetainExceptOnCreate keeps what was there before the operation that is rolled back.
+                kept = policy == "Retain" or (policy == "RetainExceptOnCreate" and not created_here)
+                if row.logical_id in retain or (kept and row.physical_id):
                     await self._skip(work, row)
                 else:
                     await self._remove(work, row)
@@ -370,16 +476,20 @@ class Deployer:
         work.rows.pop(row.logical_id, None)
 
     async def _remove(self, work: Work, row: StackResource) -> None:
-        begun = await self._record(work, row, "DELETE_IN_PROGRESS")
-        if row.physical_id:
-            try:
-                await self._types[row.type].delete(
-                    self._context(work, row, again=row.status == "DELETE_IN_PROGRESS"), row.physical_id, row.properties
-                )
-            except AwsError as error:
-                work.failed.append(row.logical_id)
-                await self._failed(work, begun, "DELETE_FAILED", reason_of(row, error))
-                return
+        at = self._context(work, row, again=row.status == "DELETE_IN_PROGRESS")
+        begun = row
+        try:
+            if row.status == "CREATE_IN_PROGRESS" and not row.physical_id:
+                # It was being made when its process was killed; whether it was made is seen by its name.
+                row = replace(row, physical_id=await self._find(at, row))
+            begun = await self._record(work, row, "DELETE_IN_PROGRESS")
+            if row.physical_id:
+                await self._types[row.type].delete(at, row.physical_id, row.properties)
+        except (AwsError, *BUGS) as error:
+            work.failed.append(row.logical_id)
+            told = reason_of(row, error) if isinstance(error, AwsError) else f"Internal Failure: {error!r}"
+            await self._failed(work, begun, "DELETE_FAILED", told)
+            return
         await self._record(work, row, "DELETE_COMPLETE")
         await self._database.write(store.delete_resource, row)
         if work.rows.get(row.logical_id, row).generation == row.generation:
@@ -405,7 +515,7 @@ class Deployer:
             await self._check_exports(work, exported)
         except AwsError as error:
             work.failed.append(work.stack.name)
-            work.stack = work.stack.changed(reason=error.message)
+            work.reason = error.message + ("" if error.message.endswith(".") else ".") + " "
             return
         work.stack = work.stack.changed(outputs=outputs)
         identity, now_ms, stack = self._ids.uuid(), self._clock.now_ms(), work.stack
@@ -452,7 +562,7 @@ class Deployer:
             store.add_event(tx, work.stack.id, event)
 
         await self._database.write(save)
-        if work.rows.get(row.logical_id, row).generation <= row.generation:
+        if work.rows.get(row.logical_id, row).generation == row.generation:
             work.rows[row.logical_id] = changed
         return changed
 
@@ -481,6 +591,7 @@ def reason_of(row: StackResource, error: AwsError) -> str:
 def _handler_code(error: AwsError) -> str:
     if error.code in (
         "EntityAlreadyExists",
+        "AlreadyExists",
         "BucketAlreadyExists",
         "BucketAlreadyOwnedByYou",
         "ResourceConflictException",

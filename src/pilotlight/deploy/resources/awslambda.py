@@ -8,7 +8,7 @@ import io
 import zipfile
 from typing import Any
 
-from pilotlight.deploy.resources.base import Context, Made, Properties, ignore_missing, number, pick
+from pilotlight.deploy.resources.base import Context, Made, Properties, ignore_missing, number, pick, there
 from pilotlight.errors import AwsError
 
 GONE = "ResourceNotFoundException"
@@ -51,6 +51,12 @@ class Function:
     )
     replaced_by = frozenset({"FunctionName", "PackageType"})
 
+    async def find(self, at: Context, properties: Properties) -> str:
+        name = str(properties.get("FunctionName") or at.name())
+        return await there(
+            at, name, "lambda", "GetFunctionConfiguration", "ResourceNotFoundException", FunctionName=name
+        )
+
     async def create(self, at: Context, properties: Properties) -> Made:
         name = str(properties.get("FunctionName") or at.name())
         params: dict[str, Any] = {"FunctionName": name, "Code": _code(properties), **_configuration(properties)}
@@ -63,6 +69,7 @@ class Function:
         except AwsError as error:
             if not (at.again and error.code == "ResourceConflictException"):
                 raise
+        await at.made(name)
         await self._reserve(at, name, {}, properties)
         return _function(at, name)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -36,6 +36,12 @@ class Context:
     again: bool
     """The step was begun before, by a process that was killed: what is there already may be ours."""
     tags: Mapping[str, str] = field(default_factory=dict)
+    claim: Callable[[str], Awaitable[None]] | None = None
+    """Writes down the physical id of what was just made, before the rest of its making, which may fail."""
+
+    async def made(self, physical_id: str) -> None:
+        if self.claim is not None:
+            await self.claim(physical_id)
 
     async def call(self, service: str, operation: str, **params: Any) -> dict[str, Any]:
         return await self.cloud.call(service, operation, params, self.caller)
@@ -69,6 +75,14 @@ class Context:
         return {**self.tags, **own}
 
 
+class Named(Protocol):
+    """A resource type whose resources have names of their own, which somebody else's may have already."""
+
+    async def find(self, at: Context, properties: Properties) -> str:
+        """The physical id of the resource with that name, whoever made it; nothing where there is none."""
+        ...
+
+
 class ResourceType(Protocol):
     """One AWS resource type. Methods raise AwsError for what the service refuses."""
 
@@ -83,6 +97,17 @@ class ResourceType(Protocol):
     async def update(self, at: Context, made: Made, old: Properties, new: Properties) -> Made: ...
 
     async def delete(self, at: Context, physical_id: str, properties: Properties) -> None: ...
+
+
+async def there(at: Context, identity: str, service: str, operation: str, *missing: str, **params: Any) -> str:
+    """`identity`, where the describing operation finds it. Who may not look is told by the creation itself."""
+    try:
+        await at.call(service, operation, **params)
+    except AwsError as error:
+        if error.code in missing or error.code.startswith("AccessDenied"):
+            return ""
+        raise
+    return identity
 
 
 async def ignore_missing(at: Context, service: str, operation: str, *codes: str, **params: Any) -> None:

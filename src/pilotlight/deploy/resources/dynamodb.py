@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pilotlight.deploy.resources.base import Context, Made, Properties, boolean, ignore_missing, number, pick
+from pilotlight.deploy.resources.base import Context, Made, Properties, boolean, ignore_missing, number, pick, there
 from pilotlight.errors import AwsError
 
 PASSED = ("AttributeDefinitions", "KeySchema", "LocalSecondaryIndexes", "BillingMode", "TableClass")
@@ -26,6 +26,10 @@ class Table:
     )
     replaced_by = frozenset({"TableName", "KeySchema", "LocalSecondaryIndexes"})
 
+    async def find(self, at: Context, properties: Properties) -> str:
+        name = str(properties.get("TableName") or at.name(maximum=255))
+        return await there(at, name, "dynamodb", "DescribeTable", "ResourceNotFoundException", TableName=name)
+
     async def create(self, at: Context, properties: Properties) -> Made:
         name = str(properties.get("TableName") or at.name(maximum=255))
         params: dict[str, Any] = {"TableName": name, **pick(properties, *PASSED)}
@@ -45,6 +49,7 @@ class Table:
         except AwsError as error:
             if not (at.again and error.code == "ResourceInUseException"):
                 raise
+        await at.made(name)
         await self._time_to_live(at, name, {}, properties)
         return await self._describe(at, name)
 

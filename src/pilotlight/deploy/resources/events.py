@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pilotlight.deploy.resources.base import Context, Made, Properties, pick
+from pilotlight.deploy.resources.base import Context, Made, Properties, pick, there
 from pilotlight.errors import AwsError
 
 
@@ -24,6 +24,10 @@ class Rule:
         }
     )
     replaced_by = frozenset({"Name", "EventBusName"})
+
+    async def find(self, at: Context, properties: Properties) -> str:
+        name = str(properties.get("Name") or at.name())
+        return await there(at, name, "events", "DescribeRule", "ResourceNotFoundException", Name=name)
 
     async def create(self, at: Context, properties: Properties) -> Made:
         name = str(properties.get("Name") or at.name())
@@ -51,6 +55,8 @@ class Rule:
         if tags and not old:
             params["Tags"] = tags
         arn = (await at.call("events", "PutRule", Name=name, **params))["RuleArn"]
+        if not old:
+            await at.made(name)
         targets = [dict(target) for target in new.get("Targets", [])]
         if targets:
             await at.call("events", "PutTargets", Rule=name, Targets=targets)

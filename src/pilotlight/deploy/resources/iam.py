@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from pilotlight.deploy.resources.base import Context, Made, Properties, ignore_missing, number
+from pilotlight.deploy.resources.base import Context, Made, Properties, ignore_missing, number, there
 from pilotlight.errors import AwsError
 
 GONE = "NoSuchEntity"
@@ -32,6 +32,10 @@ class Role:
     )
     replaced_by = frozenset({"RoleName", "Path"})
 
+    async def find(self, at: Context, properties: Properties) -> str:
+        name = str(properties.get("RoleName") or at.name())
+        return await there(at, name, "iam", "GetRole", "NoSuchEntity", RoleName=name)
+
     async def create(self, at: Context, properties: Properties) -> Made:
         name = str(properties.get("RoleName") or at.name())
         params: dict[str, Any] = {
@@ -53,6 +57,7 @@ class Role:
         except AwsError as error:
             if not (at.again and error.code == "EntityAlreadyExists"):
                 raise
+        await at.made(name)
         await self._policies(at, name, {}, properties)
         return await self._describe(at, name)
 
@@ -150,6 +155,11 @@ class ManagedPolicy:
     replaced_by = frozenset({"ManagedPolicyName", "Path", "Description"})
     _HOLDERS = (("Roles", "RoleName", "Role"), ("Users", "UserName", "User"), ("Groups", "GroupName", "Group"))
 
+    async def find(self, at: Context, properties: Properties) -> str:
+        name = str(properties.get("ManagedPolicyName") or at.name(maximum=128))
+        arn = f"arn:aws:iam::{at.caller.account}:policy{properties.get('Path', '/')}{name}"
+        return await there(at, arn, "iam", "GetPolicy", "NoSuchEntity", PolicyArn=arn)
+
     async def create(self, at: Context, properties: Properties) -> Made:
         name = str(properties.get("ManagedPolicyName") or at.name(maximum=128))
         params = {"PolicyName": name, "PolicyDocument": _text(properties["PolicyDocument"])}
@@ -160,6 +170,7 @@ class ManagedPolicy:
         except AwsError as error:
             if not (at.again and error.code == "EntityAlreadyExists"):
                 raise
+        await at.made(arn)
         await self._attach(at, arn, {}, properties)
         return Made(arn, {"PolicyArn": arn})
 
@@ -204,6 +215,10 @@ class User:
     properties = frozenset({"UserName", "Path", "Policies", "ManagedPolicyArns", "Tags"})
     replaced_by = frozenset({"UserName", "Path"})
 
+    async def find(self, at: Context, properties: Properties) -> str:
+        name = str(properties.get("UserName") or at.name())
+        return await there(at, name, "iam", "GetUser", "NoSuchEntity", UserName=name)
+
     async def create(self, at: Context, properties: Properties) -> Made:
         name = str(properties.get("UserName") or at.name())
         try:
@@ -211,6 +226,7 @@ class User:
         except AwsError as error:
             if not (at.again and error.code == "EntityAlreadyExists"):
                 raise
+        await at.made(name)
         return await self.update(at, Made(name), {}, properties)
 
     async def update(self, at: Context, made: Made, old: Properties, new: Properties) -> Made:

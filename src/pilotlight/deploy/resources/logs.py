@@ -11,6 +11,16 @@ class LogGroup:
     properties = frozenset({"LogGroupName", "RetentionInDays", "Tags", "LogGroupClass"})
     replaced_by = frozenset({"LogGroupName", "LogGroupClass"})
 
+    async def find(self, at: Context, properties: Properties) -> str:
+        name = str(properties.get("LogGroupName") or at.name(maximum=512))
+        try:
+            found = await at.call("logs", "DescribeLogGroups", logGroupNamePrefix=name)
+        except AwsError as error:
+            if error.code.startswith("AccessDenied"):
+                return ""
+            raise
+        return name if any(one["logGroupName"] == name for one in found["logGroups"]) else ""
+
     async def create(self, at: Context, properties: Properties) -> Made:
         name = str(properties.get("LogGroupName") or at.name(maximum=512))
         params: dict[str, object] = {"logGroupName": name}
@@ -24,6 +34,7 @@ class LogGroup:
         except AwsError as error:
             if not (at.again and error.code == "ResourceAlreadyExistsException"):
                 raise
+        await at.made(name)
         return await self.update(at, Made(name), {}, properties)
 
     async def update(self, at: Context, made: Made, old: Properties, new: Properties) -> Made:

@@ -55,8 +55,25 @@ class Bucket:
     )
     replaced_by = frozenset({"BucketName", "ObjectLockEnabled"})
 
+    async def find(self, at: Context, properties: Properties) -> str:
+        # AWS: in us-east-1 CreateBucket succeeds for one's own bucket, but CloudFormation does not take it over.
+        name = self._name(at, properties)
+        try:
+            await at.call("s3", "HeadBucket", Bucket=name)
+        except AwsError as error:
+            if error.code in ("404", "NotFound", "NoSuchBucket"):
+                return ""
+            if error.code in ("403", "Forbidden", "AccessDenied", "301", "PermanentRedirect"):
+                return name
+            raise
+        return name
+
+    @staticmethod
+    def _name(at: Context, properties: Properties) -> str:
+        return str(properties.get("BucketName") or at.name(maximum=63, lower=True))
+
     async def create(self, at: Context, properties: Properties) -> Made:
-        name = str(properties.get("BucketName") or at.name(maximum=63, lower=True))
+        name = self._name(at, properties)
         params: dict[str, Any] = {"Bucket": name}
         if at.caller.region != "us-east-1":
             params["CreateBucketConfiguration"] = {"LocationConstraint": at.caller.region}
@@ -67,9 +84,7 @@ class Bucket:
         except AwsError as error:
             if not (at.again and error.code == "BucketAlreadyOwnedByYou"):
                 raise
-        else:
-            # AWS: in us-east-1 CreateBucket succeeds for one's own bucket, but CloudFormation does not take it over.
-            pass
+        await at.made(name)
         await self._configure(at, name, {}, properties)
         return _made(name, at)
 

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from pilotlight.deploy.resources.base import Context, Made, Properties
+from pilotlight.deploy.resources.base import Context, Made, Properties, there
 from pilotlight.errors import AwsError
 
 _SETTINGS = ("LoggingConfiguration", "TracingConfiguration", "EncryptionConfiguration")
@@ -19,6 +19,13 @@ class StateMachine:
         | {"Tags", *_SETTINGS}
     )
     replaced_by = frozenset({"StateMachineName", "StateMachineType"})
+
+    async def find(self, at: Context, properties: Properties) -> str:
+        name = str(properties.get("StateMachineName") or at.name(maximum=80))
+        arn = f"arn:aws:states:{at.caller.region}:{at.caller.account}:stateMachine:{name}"
+        return await there(
+            at, arn, "stepfunctions", "DescribeStateMachine", "StateMachineDoesNotExist", stateMachineArn=arn
+        )
 
     async def create(self, at: Context, properties: Properties) -> Made:
         name = str(properties.get("StateMachineName") or at.name(maximum=80))

@@ -25,6 +25,9 @@ UPDATABLE = (
     "CREATE_COMPLETE",
     "UPDATE_COMPLETE",
     "UPDATE_ROLLBACK_COMPLETE",
+    # AWS: what failed and was kept, with DisableRollback, can be updated.
+    "CREATE_FAILED",
+    "UPDATE_FAILED",
     "IMPORT_COMPLETE",
     "IMPORT_ROLLBACK_COMPLETE",
 )

@@ -64,6 +64,7 @@ class Operation:
     kind: str
     body: dict[str, Any]
     created_ms: int
+    lease_token: str = ""
 
 
 def _stack(row: Mapping[str, Any]) -> Stack:
@@ -230,7 +231,7 @@ def claim_operation(tx: Transaction, *, wall_ms: int, until_ms: int, token: str)
         until_ms=until_ms,
         stack=row["stack"],
     )
-    return Operation(**{**row, "body": json.loads(row["body"])})
+    return Operation(**{**row, "body": json.loads(row["body"]), "lease_token": token})
 
 
 def release_operations(tx: Transaction) -> None:
@@ -238,8 +239,13 @@ def release_operations(tx: Transaction) -> None:
     tx.run("update cloudformation_operation set lease_until_ms = 0 where lease_until_ms > 0")
 
 
-def finish_operation(tx: Transaction, stack: str) -> None:
-    tx.run("delete from cloudformation_operation where stack = :stack", stack=stack)
+def finish_operation(tx: Transaction, operation: Operation) -> None:
+    """A newer one that was accepted meanwhile stays."""
+    tx.run(
+        "delete from cloudformation_operation where stack = :stack and lease_token = :token",
+        stack=operation.stack,
+        token=operation.lease_token,
+    )
 
 
 def operation_of(tx: Transaction, stack: str) -> Operation | None:
