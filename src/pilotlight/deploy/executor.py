@@ -9,11 +9,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 from pilotlight.clock import Clock
 from pilotlight.deploy.resources.base import Context, Made, ResourceType
+from pilotlight.deploy.work import CUSTOM_NAME, StepFailed, Work, reason_of, with_made, without_before
 from pilotlight.errors import AwsError
 from pilotlight.ids import Ids
 from pilotlight.services.cloudformation import intrinsics, store
@@ -32,31 +33,6 @@ LEASE_MS = 24 * 3_600_000
 DONE = ("CREATE_COMPLETE", "UPDATE_COMPLETE")
 BUGS = (ArithmeticError, AttributeError, LookupError, OSError, RuntimeError, TimeoutError, TypeError, ValueError)
 """What a template's odd values make of a resource type's code: a failed resource, and not a stack that stands still."""
-
-
-CUSTOM_NAME = (
-    "CloudFormation cannot update a stack when a custom-named resource requires replacing. Rename {} and update the "
-    "stack again."
-)
-
-
-class StepFailed(Exception):
-    """A resource could not be made, changed or removed; the message is the reason that its event shows."""
-
-
-@dataclass(slots=True)
-class Work:
-    """One operation under way."""
-
-    stack: Stack
-    scope: Scope
-    rows: dict[str, StackResource]
-    """The newest generation of each resource."""
-    old: list[StackResource] = field(default_factory=list)
-    """Generations that were replaced: they go at the end."""
-    failed: list[str] = field(default_factory=list)
-    reason: str = ""
-    """Why the stack failed, where no resource did."""
 
 
 class Deployer:
@@ -207,7 +183,7 @@ class Deployer:
             return
         work = await self._begin(stack, stack.body["template"], stack.body["parameters"])
         await self._clean_up(work)
-        work.stack = _without_before(work.stack)
+        work.stack = without_before(work.stack)
         await self._status(work, "UPDATE_COMPLETE")
 
     async def _roll_back_update(self, stack: Stack) -> None:
@@ -227,7 +203,7 @@ class Deployer:
                 return
             await self._status(work, "UPDATE_ROLLBACK_COMPLETE_CLEANUP_IN_PROGRESS")
         await self._clean_up(work, back=True)
-        work.stack = _without_before(work.stack)
+        work.stack = without_before(work.stack)
         await self._status(work, "UPDATE_ROLLBACK_COMPLETE")
 
     async def _delete(self, stack: Stack, operation: Operation) -> None:
@@ -396,7 +372,7 @@ class Deployer:
         except BUGS as error:
             log.exception("a %s could not be made", row.type)
             raise await self._failed(work, row, "CREATE_FAILED", f"Properties validation failed: {error!r}") from None
-        await self._record(work, _with(row, made), "CREATE_COMPLETE")
+        await self._record(work, with_made(row, made), "CREATE_COMPLETE")
 
     async def _find(self, at: Context, row: StackResource) -> str:
         """What has the name of a resource already, for types whose resources have names."""
@@ -426,7 +402,7 @@ class Deployer:
             "replace_policy": resource.replace_policy,
             "needs": sorted(dependencies(work.scope.template)[row.logical_id]),
         }
-        await self._record(work, _with(replace(row, body=body), made), "UPDATE_COMPLETE")
+        await self._record(work, with_made(replace(row, body=body), made), "UPDATE_COMPLETE")
 
     async def _clean_up(self, work: Work, *, back: bool = False) -> None:
         """Remove what was replaced, and what the template has no more."""
@@ -569,36 +545,3 @@ class Deployer:
     async def _failed(self, work: Work, row: StackResource, status: str, reason: str) -> StepFailed:
         await self._record(work, row, status, reason)
         return StepFailed(reason)
-
-
-def _with(row: StackResource, made: Made) -> StackResource:
-    return replace(row, physical_id=made.physical_id, body={**row.body, "attributes": dict(made.attributes)})
-
-
-def _without_before(stack: Stack) -> Stack:
-    return replace(stack, body={key: value for key, value in stack.body.items() if key != "before"})
-
-
-def reason_of(row: StackResource, error: AwsError) -> str:
-    """AWS: a resource's reason names the service, the status and the code behind it."""
-    service = row.type.split("::")[1]
-    return (
-        f'Resource handler returned message: "{error.message} (Service: {service}, Status Code: {error.status}, '
-        f'Request ID: none)" (HandlerErrorCode: {_handler_code(error)})'
-    )
-
-
-def _handler_code(error: AwsError) -> str:
-    if error.code in (
-        "EntityAlreadyExists",
-        "AlreadyExists",
-        "BucketAlreadyExists",
-        "BucketAlreadyOwnedByYou",
-        "ResourceConflictException",
-    ):
-        return "AlreadyExists"
-    if "NotFound" in error.code or error.code.startswith("NoSuch"):
-        return "NotFound"
-    if error.code.startswith("AccessDenied"):
-        return "AccessDenied"
-    return "InvalidRequest" if error.status < 500 else "GeneralServiceException"
