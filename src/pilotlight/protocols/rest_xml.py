@@ -47,6 +47,9 @@ class RestXml:
         response = out.start(result)
         if self._s3 and result.get("ContentRange"):
             response.status = 206
+        elif self._s3 and "HttpStatus" in result:
+            # AWS: statuses that S3's model does not know, such as a restore's 202.
+            response.status = result["HttpStatus"]
         response.headers += request_headers(request_id, s3=self._s3)
         if out.raw_payload(result, response):
             return response

@@ -21,7 +21,8 @@ def s3(sqlite_only_cloud: Cloud) -> Any:
 
 
 def test_restored_object_is_read_until_its_date(sqlite_only_cloud: Cloud, s3: Any) -> None:
-    s3.restore_object(**NAMED, RestoreRequest={"Days": 2, "GlacierJobParameters": {"Tier": "Expedited"}})
+    begun = s3.restore_object(**NAMED, RestoreRequest={"Days": 2, "GlacierJobParameters": {"Tier": "Expedited"}})
+    assert begun["ResponseMetadata"]["HTTPStatusCode"] == 202
     assert s3.head_object(**NAMED)["Restore"] == 'ongoing-request="true"'
     with pytest.raises(ClientError, match="InvalidObjectState"):
         s3.get_object(**NAMED)
@@ -30,7 +31,8 @@ def test_restored_object_is_read_until_its_date(sqlite_only_cloud: Cloud, s3: An
     sqlite_only_cloud.clock.advance(minutes=6)
     assert s3.get_object(**NAMED)["Body"].read() == b"wine"
     assert s3.head_object(**NAMED)["Restore"].startswith('ongoing-request="false", expiry-date="')
-    s3.restore_object(**NAMED, RestoreRequest={"Days": 9})
+    lengthened = s3.restore_object(**NAMED, RestoreRequest={"Days": 9})
+    assert lengthened["ResponseMetadata"]["HTTPStatusCode"] == 200
     sqlite_only_cloud.clock.advance(days=8)
     assert s3.get_object(**NAMED)["Body"].read() == b"wine"
     sqlite_only_cloud.clock.advance(days=3)

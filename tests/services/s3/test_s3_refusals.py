@@ -52,3 +52,15 @@ def test_strangers_are_told_which_buckets_are_not_there(sqlite_only_cloud: Cloud
 def test_configurations_that_cannot_be_put_are_none(s3: Any) -> None:
     for kind in ("inventory", "metrics", "analytics", "intelligent_tiering"):
         assert getattr(s3, f"list_bucket_{kind}_configurations")(Bucket="box")["IsTruncated"] is False
+
+
+def test_logging_is_kept_for_a_target_that_is_there(s3: Any) -> None:
+    enabled = {"TargetBucket": "box", "TargetPrefix": "logs/"}
+    s3.put_bucket_logging(Bucket="box", BucketLoggingStatus={"LoggingEnabled": enabled})
+    assert s3.get_bucket_logging(Bucket="box")["LoggingEnabled"] == enabled
+    s3.put_bucket_logging(Bucket="box", BucketLoggingStatus={})
+    assert "LoggingEnabled" not in s3.get_bucket_logging(Bucket="box")
+    with pytest.raises(ClientError, match="InvalidTargetBucketForLogging"):
+        s3.put_bucket_logging(
+            Bucket="box", BucketLoggingStatus={"LoggingEnabled": {**enabled, "TargetBucket": "nowhere"}}
+        )

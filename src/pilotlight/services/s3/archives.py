@@ -73,7 +73,8 @@ class Archives:
         if not await self._shared.database.write(setting):
             raise errors.no_such_key(version.key)
         self._shared.wake()
-        return {}
+        # AWS: accepted where the restore begins, and 200 where it is only lengthened.
+        return {} if again else {"HttpStatus": 202}
 
     def _maker(
         self, caller: Caller, bucket: store.Bucket, version: ObjectVersion, restore: Mapping[str, int]

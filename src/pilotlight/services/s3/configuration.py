@@ -189,8 +189,30 @@ class Configuration:
         raise errors.missing_configuration("ReplicationConfigurationNotFoundError", message, bucket.name)
 
     async def get_bucket_logging(self, caller: Caller, request: Params) -> dict[str, Any]:
-        await self._shared.bucket(caller, request)
-        return {}
+        _, found = await self._setting(caller, request, "logging")
+        return {"LoggingEnabled": found} if found else {}
+
+    async def put_bucket_logging(self, caller: Caller, request: Params) -> None:
+        """Kept, and inert: nothing is logged."""
+        enabled = request["BucketLoggingStatus"].get("LoggingEnabled")
+        if enabled is None:
+            await self._set(caller, request, "logging", None)
+            return
+        if enabled.get("TargetGrants"):
+            raise NotImplementedHere("PutBucketLogging with TargetGrants")
+        bucket = await self._shared.bucket(caller, request)
+        target = await self._shared.database.read(store.find_bucket, enabled["TargetBucket"])
+        if target is None:
+            message = "The target bucket for logging does not exist"
+        elif target.account != bucket.account:
+            message = "The owner for the bucket to be logged and the target bucket must be the same."
+        elif target.region != bucket.region:
+            message = "The target bucket for logging is not in the same location as the bucket to be logged"
+        else:
+            await self._set(caller, request, "logging", dict(enabled))
+            return
+        members = {"TargetBucket": enabled["TargetBucket"]}
+        raise AwsError("InvalidTargetBucketForLogging", message, members=members)
 
     async def list_bucket_inventory_configurations(self, caller: Caller, request: Params) -> dict[str, Any]:
         await self._shared.bucket(caller, request)

@@ -12,7 +12,7 @@ from typing import Generic, Protocol, TypeVar
 from pilotlight.services.s3 import errors
 
 PAGE_MAX = 1000
-SKIP_BATCH_MIN = 8
+SKIP_BATCH_MIN = 2
 _SURROGATES = range(0xD800, 0xE000)
 
 
