@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import urllib.error
 import urllib.request
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -64,3 +65,11 @@ def test_logging_is_kept_for_a_target_that_is_there(s3: Any) -> None:
         s3.put_bucket_logging(
             Bucket="box", BucketLoggingStatus={"LoggingEnabled": {**enabled, "TargetBucket": "nowhere"}}
         )
+
+
+def test_overrides_and_initiators_are_named_as_aws_names_them(s3: Any) -> None:
+    moment = datetime(2031, 1, 1, tzinfo=UTC)
+    assert s3.get_object(**NAMED, ResponseExpires=moment)["ExpiresString"] == "Wed, 01 Jan 2031 00:00:00 GMT"
+    s3.create_multipart_upload(**NAMED)
+    (upload,) = s3.list_multipart_uploads(Bucket="box")["Uploads"]
+    assert upload["Initiator"]["ID"] == upload["Owner"]["ID"]

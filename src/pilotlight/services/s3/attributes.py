@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from pilotlight.errors import AwsError
@@ -37,8 +37,8 @@ ARCHIVED = ("GLACIER", "DEEP_ARCHIVE")
 def of_request(request: Mapping[str, Any]) -> dict[str, Any]:
     """`headers` and `metadata` of a write. Raises MetadataTooLarge."""
     headers = {name: request[name] for name in HEADERS if request.get(name) not in (None, "")}
-    if isinstance(headers.get("Expires"), datetime):
-        headers["Expires"] = headers["Expires"].astimezone(UTC).strftime("%a, %d %b %Y %H:%M:%S GMT")
+    if "Expires" in headers:
+        headers["Expires"] = _http_text(headers["Expires"])
     encodings = [part.strip() for part in headers.get("ContentEncoding", "").split(",")]
     kept = [part for part in encodings if part and part != "aws-chunked"]
     # AWS: `aws-chunked` is how the body travelled, and is not kept.
@@ -51,6 +51,11 @@ def of_request(request: Mapping[str, Any]) -> dict[str, Any]:
         message = "The website redirect location must have a prefix of 'http://' or 'https://' or '/'."
         raise AwsError("InvalidRedirectLocation", message)
     return {"headers": headers, "metadata": metadata}
+
+
+def _http_text(value: Any) -> Any:
+    """Times as headers have them; everything else as it is."""
+    return http_date(int(value.timestamp() * 1000)) if isinstance(value, datetime) else value
 
 
 def _without(headers: Mapping[str, str], name: str) -> dict[str, str]:
@@ -95,7 +100,7 @@ def described(bucket: Bucket, version: ObjectVersion, request: Mapping[str, Any]
     for name in HEADERS[:-1]:
         override = request.get(f"Response{name}")
         if override is not None:
-            answer[name] = override
+            answer[name] = _http_text(override)
     return answer
 
 

@@ -55,7 +55,8 @@ class Multipart:
             bucket=bucket.name,
             key=request["Key"],
             initiated_ms=self._shared.clock.now_ms(),
-            initiator=caller.arn,
+            # AWS: an account is named by its canonical id, and a user or role by its ARN.
+            initiator=names.owner_of(caller.account)["ID"] if caller.kind == "administrator" else caller.arn,
             storage_class=attributes.storage_class(request),
             attributes=about,
             tags=tags.read_header(request.get("Tagging")),
