@@ -18,7 +18,7 @@ from pilotlight.deploy.work import CUSTOM_NAME, StepFailed, Work, reason_of, wit
 from pilotlight.errors import AwsError
 from pilotlight.ids import Ids
 from pilotlight.services.cloudformation import intrinsics, store
-from pilotlight.services.cloudformation.intrinsics import Scope
+from pilotlight.services.cloudformation.intrinsics import NotYet, Scope
 from pilotlight.services.cloudformation.requests import restore_caller
 from pilotlight.services.cloudformation.stacks import event_body, set_status
 from pilotlight.services.cloudformation.store import Operation, Stack, StackResource
@@ -300,8 +300,11 @@ class Deployer:
         kind = self._types[resource.type]
         try:
             properties = work.scope.value(resource.properties)
-        except AwsError as error:
-            raise await self._failed(work, self._fresh(work, name, {}, 0), "CREATE_FAILED", error.message) from None
+        except (AwsError, NotYet) as error:
+            # A reference to a resource whose condition does not hold is only found here.
+            message = error.message if isinstance(error, AwsError) else f"Unresolved resource dependencies [{error}]"
+            status = "UPDATE_FAILED" if row else "CREATE_FAILED"
+            raise await self._failed(work, row or self._fresh(work, name, {}, 0), status, message) from None
         unknown = sorted(set(properties) - kind.properties)
         if unknown:
             reason = f"Encountered unsupported property {unknown[0]}"
@@ -489,9 +492,10 @@ class Deployer:
                     exported[output["ExportName"]] = value
                 outputs.append(output)
             await self._check_exports(work, exported)
-        except AwsError as error:
+        except (AwsError, NotYet) as error:
             work.failed.append(work.stack.name)
-            work.reason = error.message + ("" if error.message.endswith(".") else ".") + " "
+            message = error.message if isinstance(error, AwsError) else f"Unresolved resource dependencies [{error}]"
+            work.reason = message + ("" if message.endswith(".") else ".") + " "
             return
         work.stack = work.stack.changed(outputs=outputs)
         identity, now_ms, stack = self._ids.uuid(), self._clock.now_ms(), work.stack

@@ -195,3 +195,16 @@ def test_protection_stands_in_the_way_of_deletion(stacks: Stacks) -> None:
     with pytest.raises(ClientError) as error:
         stacks.client.delete_stack(StackName="s")
     assert refused(error)[1] == "Stack [s] cannot be deleted while TerminationProtection is enabled"
+
+
+def test_a_reference_to_what_a_condition_leaves_out_fails_the_stack_and_no_other(stacks: Stacks) -> None:
+    never = {"Conditions": {"Never": {"Fn::Equals": ["a", "b"]}}}
+    gone = {**group("gone"), "Condition": "Never"}
+    with pytest.raises(WaiterError):
+        stacks.create({"Gone": gone, "User": group(LogGroupName={"Ref": "Gone"})}, sections=never)
+    assert stacks.status() == "ROLLBACK_COMPLETE"
+    outputs = {**never, "Outputs": {"Name": {"Value": {"Ref": "Gone"}}}}
+    with pytest.raises(WaiterError):
+        stacks.create({"Gone": gone, "Here": group("here")}, name="t", sections=outputs)
+    assert stacks.status("t") == "ROLLBACK_COMPLETE"
+    stacks.create({"Group": group()}, name="other")

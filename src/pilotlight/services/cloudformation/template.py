@@ -118,6 +118,8 @@ def _resource(name: str, value: Any) -> Resource:
         policy = value.get(key, "Delete")
         if policy not in ("Delete", "Retain", "Snapshot", "RetainExceptOnCreate"):
             raise invalid(f"Template format error: Unrecognized {key} {policy} for resource {name}")
+        if policy == "Snapshot":
+            raise NotImplementedHere(f"{key}: Snapshot")
     return Resource(
         logical_id=name,
         type=str(value["Type"]),
