@@ -100,7 +100,7 @@ class Deployer:
         if stack is not None:
             try:
                 await self._carry_out_on(stack, operation)
-            except BUGS as error:
+            except (*BUGS, AwsError, NotYet, ExceptionGroup) as error:
                 log.exception("bug in the %s of stack %s", operation.kind, stack.name)
                 await self._give_up(stack, error)
         await self._database.write(store.finish_operation, operation)

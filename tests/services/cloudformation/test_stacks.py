@@ -208,3 +208,18 @@ def test_a_reference_to_what_a_condition_leaves_out_fails_the_stack_and_no_other
         stacks.create({"Gone": gone, "Here": group("here")}, name="t", sections=outputs)
     assert stacks.status("t") == "ROLLBACK_COMPLETE"
     stacks.create({"Group": group()}, name="other")
+
+
+def test_a_condition_that_is_not_there_is_refused_at_once(stacks: Stacks) -> None:
+    with pytest.raises(ClientError) as error:
+        stacks.create({"Group": {**group(), "Condition": "Nope"}}, wait=False)
+    where = "in the Resources block of the template"
+    assert refused(error)[1] == f"Template format error: Unresolved condition dependency Nope {where}"
+
+
+def test_a_condition_that_cannot_be_told_stops_no_other_stack(stacks: Stacks) -> None:
+    bad = {"Conditions": {"Bad": {"Fn::Equals": [{"Fn::FindInMap": ["No", "such", "map"]}, "a"]}}}
+    with pytest.raises(WaiterError):
+        stacks.create({"Group": {**group(), "Condition": "Bad"}}, sections=bad)
+    assert stacks.status() == "CREATE_FAILED"
+    stacks.create({"Group": group()}, name="other")

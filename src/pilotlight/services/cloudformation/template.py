@@ -168,7 +168,11 @@ def _check_references(template: Template) -> None:
         if unresolved:
             names = ", ".join(unresolved)
             raise unresolved_dependencies(names, section)
+    conditions = template.part("Conditions")
     for resource in template.resources.values():
+        if resource.condition and resource.condition not in conditions:
+            where = "in the Resources block of the template"
+            raise invalid(f"Template format error: Unresolved condition dependency {resource.condition} {where}")
         missing = [name for name in resource.depends_on if name not in template.resources]
         if missing:
             names = ", ".join(missing)
