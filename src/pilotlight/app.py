@@ -37,6 +37,8 @@ from pilotlight.engine.agent import Agent
 from pilotlight.engine.contract import IsolationUnavailable
 from pilotlight.engine.packages import Packages
 from pilotlight.engine.runtimes.interpreters import Interpreters
+from pilotlight.engine.runtimes.node import NodeRuntime
+from pilotlight.engine.runtimes.nodes import Nodes
 from pilotlight.engine.runtimes.python import PythonRuntime
 from pilotlight.engine.runtimes.registry import Runtimes
 from pilotlight.engine.runtimes.shared import install_bootstrap, install_boto3
@@ -193,6 +195,9 @@ class Node:
         shared = self.directory.path / "runtime"
         bootstrap = await asyncio.to_thread(install_bootstrap, shared, "python")
         boto3 = await asyncio.to_thread(install_boto3, shared)
+        node_bootstrap = await asyncio.to_thread(install_bootstrap, shared, "node")
+        libraries = shared / "nodejs"
+        libraries.mkdir(exist_ok=True)
         self.interpreters = Interpreters(strict=self.settings.strict_runtimes)
         self.factory = make_factory(self.settings, self.directory.path / "sandboxes", self.ids)
         try:
@@ -210,9 +215,16 @@ class Node:
             endpoint=self.endpoint,
             egress=self.settings.egress,
         )
+        node = NodeRuntime(
+            nodes=Nodes(strict=self.settings.strict_runtimes),
+            bootstrap=node_bootstrap,
+            libraries=libraries,
+            endpoint=self.endpoint,
+            egress=self.settings.egress,
+        )
         agent = Agent(
             factory=self.factory,
-            runtimes=Runtimes({"python3.": runtime}),
+            runtimes=Runtimes({"python3.": runtime, "nodejs": node}),
             logs=self.logs,
             credentials=FunctionCredentials(self.credentials, principals),
             endpoints=Endpoints(self.server),

@@ -17,6 +17,8 @@ from pilotlight.clock import Clock
 from pilotlight.engine.agent import Agent
 from pilotlight.engine.contract import Credentials, FunctionVersion, InstanceIdentity, Invocation, Outcome
 from pilotlight.engine.runtimes.interpreters import Interpreters
+from pilotlight.engine.runtimes.node import NodeRuntime
+from pilotlight.engine.runtimes.nodes import Nodes
 from pilotlight.engine.runtimes.python import PythonRuntime, Road
 from pilotlight.engine.runtimes.registry import Runtimes
 from pilotlight.engine.runtimes.shared import install_bootstrap, install_boto3
@@ -196,9 +198,18 @@ async def world(directory: Path, isolation: Isolation, road: Road | None) -> Asy
             egress=False,
             road=road,
         )
+        libraries = directory / "nodejs"
+        libraries.mkdir(exist_ok=True)
+        node = NodeRuntime(
+            nodes=Nodes(strict=False),
+            bootstrap=install_bootstrap(directory, "node"),
+            libraries=libraries,
+            endpoint="http://127.0.0.1:9",
+            egress=False,
+        )
         made.agent = Agent(
             factory=factory,
-            runtimes=Runtimes({"python3.": made.runtime}),
+            runtimes=Runtimes({"python3.": made.runtime, "nodejs": node}),
             logs=made.logs,
             credentials=credentials,
             endpoints=made.endpoints,

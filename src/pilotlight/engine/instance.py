@@ -165,7 +165,10 @@ class Instance:
             self._log(self._system.timed_out(now_ms, request_id))
             payload = failure.payload
         elif failed.payload:
-            payload = json.dumps({**json.loads(failed.payload), "requestId": request_id}).encode()
+            told = json.loads(failed.payload)
+            told = told if isinstance(told, dict) else {}
+            # AWS: Python's runtime tells of the request, Node's does not.
+            payload = json.dumps(told | ({"requestId": request_id} if "requestId" in told else {})).encode()
         else:
             failure = Failure(failed.error_type, f"RequestId: {request_id} Error: {failed.how}")
             self._log(self._system.exited(failure))

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pilotlight.engine.contract import FunctionVersion
+from pilotlight.engine.runtimes.environment import PATH, endpoint_of, places, reserved, scratch
 from pilotlight.engine.runtimes.interpreters import Interpreter, Interpreters
 from pilotlight.engine.runtimes.zygotes import (
     BOOTSTRAP_PLACE,
@@ -26,7 +27,7 @@ from pilotlight.engine.runtimes.zygotes import (
     ZygoteGone,
     Zygotes,
 )
-from pilotlight.engine.sandbox.contract import ENDPOINT_PORT, Launch, Sandbox, SandboxSpec
+from pilotlight.engine.sandbox.contract import Launch, Sandbox, SandboxSpec
 from pilotlight.engine.sandbox.plain import PlainSandbox
 from pilotlight.engine.spares import Process
 from pilotlight.engine.wires import Ends, Wires, make_wires
@@ -126,34 +127,17 @@ class PythonRuntime:
     def environment(self, version: FunctionVersion, sandbox: Sandbox) -> dict[str, str]:
         """All of AWS's reserved variables, under the function's own. Credentials are added by the agent."""
         task, _ = places(version, sandbox)
-        endpoint = f"http://127.0.0.1:{ENDPOINT_PORT}" if sandbox.isolated else self._endpoint
-        # Without a sandbox there is no /tmp of its own: this is the next best thing.
-        scratch = {"TMPDIR": str(sandbox.scratch)} if isinstance(sandbox, PlainSandbox) else {}
         return {
-            **scratch,
-            "PATH": "/var/lang/bin:/usr/local/bin:/usr/bin/:/bin:/opt/bin",
+            **scratch(sandbox),
+            "PATH": PATH,
             "LD_LIBRARY_PATH": LIBRARY_PATH,
             "PYTHONPATH": ":".join(self._shared_libraries(version, sandbox)),
             "LANG": "en_US.UTF-8",
             "TZ": ":UTC",
-            "AWS_ENDPOINT_URL": endpoint,
+            "AWS_ENDPOINT_URL": endpoint_of(sandbox, self._endpoint),
             **version.environment,
-            "_HANDLER": version.handler,
-            "LAMBDA_TASK_ROOT": task,
-            "LAMBDA_RUNTIME_DIR": RUNTIME_PLACE if sandbox.isolated else str(self._boto3),
-            "AWS_EXECUTION_ENV": f"AWS_Lambda_{version.runtime}",
-            "AWS_REGION": version.region,
-            "AWS_DEFAULT_REGION": version.region,
-            "AWS_LAMBDA_FUNCTION_NAME": version.name,
-            "AWS_LAMBDA_FUNCTION_VERSION": version.version,
-            "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(version.memory_mb),
-            "AWS_LAMBDA_LOG_GROUP_NAME": version.log_group,
-            "AWS_XRAY_CONTEXT_MISSING": "LOG_ERROR",
-            "AWS_XRAY_DAEMON_ADDRESS": "127.0.0.1:2000",
-            "_AWS_XRAY_DAEMON_ADDRESS": "127.0.0.1",
-            "_AWS_XRAY_DAEMON_PORT": "2000",
-            "AWS_LAMBDA_RUNTIME_API": "127.0.0.1:9001",
-            **({"TMPDIR": str(sandbox.scratch)} if isinstance(sandbox, PlainSandbox) else {}),
+            **reserved(version, task, RUNTIME_PLACE if sandbox.isolated else str(self._boto3)),
+            **scratch(sandbox),
         }
 
     def start_frame(
@@ -263,13 +247,6 @@ def brings_its_own(version: FunctionVersion) -> bool:
         if any((site / name).exists() for site in folder.glob("lib/python3.*/site-packages") for name in OWN_WINS):
             return True
     return False
-
-
-def places(version: FunctionVersion, sandbox: Sandbox) -> tuple[str, list[str]]:
-    """Where the code is, and the layers, as the function sees them."""
-    if sandbox.isolated:
-        return "/var/task", ["/opt"] if version.layers else []
-    return str(version.code), [str(layer) for layer in reversed(version.layers)]
 
 
 def _layer_paths(opt: str, interpreter: Interpreter) -> list[str]:

@@ -20,7 +20,7 @@ def install_bootstrap(directory: Path, language: str) -> Path:
     target = directory / f"bootstrap-{language}"
     shutil.rmtree(target, ignore_errors=True)
     target.mkdir(parents=True)
-    for source in (BOOTSTRAPS / language).glob("*.py"):
+    for source in (one for one in (BOOTSTRAPS / language).iterdir() if one.is_file()):
         shutil.copyfile(source, target / source.name)
         (target / source.name).chmod(0o644)
     target.chmod(0o755)

@@ -1,0 +1,168 @@
+// Runs a Node.js handler: loads it once, answers one invocation after another.
+//
+// No dependencies, Node.js 16 and newer. Started with the control socket's descriptor as its argument. Messages and
+// shapes of errors are those of Lambda's own Node.js runtime.
+
+'use strict'
+
+const net = require('net')
+const { Channel, START, READY, INVOKE, RESPONSE, FAILURE, INIT_FAILED } = require('./frames.cjs')
+const logs = require('./logs.cjs')
+const { load } = require('./handler.cjs')
+const { shape } = require('./errors.cjs')
+const { makeContext } = require('./context.cjs')
+
+const EXIT_REJECTION = 128
+const EXIT_EXCEPTION = 129
+
+const descriptor = Number(process.argv[2])
+const socket = new net.Socket({ fd: descriptor, readable: true, writable: true })
+const channel = new Channel(descriptor)
+let start = null
+let handler = null
+let current = null
+
+socket.on('data', (data) => {
+  for (const [kind, body] of channel.frames(data)) {
+    if (kind === START) begin(JSON.parse(body.toString('utf8')))
+    else if (kind === INVOKE) invoke(body)
+  }
+})
+// The platform is gone: nobody else would end this process.
+socket.on('close', () => process.exit(0))
+socket.on('error', () => process.exit(0))
+
+async function begin (frame) {
+  start = frame
+  process.argv.length = 1
+  logs.setUp(channel, start)
+  globalThis.awslambda = streaming()
+  process.on('uncaughtException', (error) => fall(error, 'Uncaught Exception', EXIT_EXCEPTION))
+  process.on('unhandledRejection', (reason, promise) => {
+    const error = new Error(reason instanceof Error ? String(reason) : String(reason))
+    error.name = 'Runtime.UnhandledPromiseRejection'
+    error.stack = [`${error.name}: ${error.message}`, ...String(error.stack).split('\n').slice(1)].join('\n')
+    Object.assign(error, { reason, promise })
+    fall(error, 'Unhandled Promise Rejection', EXIT_REJECTION)
+  })
+  process.on('beforeExit', drained)
+  try {
+    handler = await load(start)
+  } catch (error) {
+    logs.error(error.plain ? undefined : 'Uncaught Exception', error)
+    channel.send(INIT_FAILED, JSON.stringify(shape(error)))
+    process.exit(1)
+  }
+  channel.send(READY, '')
+}
+
+/** What nobody caught ends the invocation, if there is one, and the process. */
+function fall (error, what, code) {
+  logs.error(what, error)
+  if (current !== null) channel.send(FAILURE, JSON.stringify(shape(error)))
+  else if (handler === null) channel.send(INIT_FAILED, JSON.stringify(shape(error)))
+  process.exit(code)
+}
+
+function invoke (body) {
+  const size = body.readUInt32LE(0)
+  const header = JSON.parse(body.subarray(4, 4 + size).toString('utf8'))
+  const payload = body.subarray(4 + size).toString('utf8')
+  logs.current.requestId = header.request_id
+  if (header.trace_id) process.env._X_AMZN_TRACE_ID = header.trace_id
+  else delete process.env._X_AMZN_TRACE_ID
+  const invocation = { answered: false, waiting: null, drain: true }
+  current = invocation
+  const context = makeContext(start, header, invocation, (error, result) => callback(invocation, error, result))
+  let event
+  try {
+    event = payload === '' ? {} : JSON.parse(payload)
+  } catch (error) {
+    return fail(invocation, error)
+  }
+  try {
+    const result = handler(event, context, (error, value) => callback(invocation, error, value))
+    if (result !== null && typeof result === 'object' && typeof result.then === 'function') {
+      result.then((value) => succeed(invocation, value), (error) => fail(invocation, error))
+    } else {
+      socket.unref()
+    }
+  } catch (error) {
+    fail(invocation, error)
+  }
+}
+
+/** A callback's answer waits until nothing is left to do, unless the handler says that it need not. */
+function callback (invocation, error, value) {
+  if (invocation.answered || invocation.waiting !== null) return
+  const failed = error !== undefined && error !== null
+  invocation.waiting = () => (failed ? fail(invocation, error) : succeed(invocation, value))
+  if (failed || !invocation.drain) setImmediate(invocation.waiting)
+  else socket.unref()
+}
+
+/** Nothing is left to do in the event loop. */
+function drained () {
+  const invocation = current
+  if (invocation === null) return
+  if (invocation.waiting !== null) invocation.waiting()
+  else if (!invocation.answered) succeed(invocation, null)
+}
+
+function succeed (invocation, value) {
+  if (invocation.answered) return
+  let text
+  try {
+    text = Buffer.isBuffer(value) && value.isStreamed ? value : JSON.stringify(value === undefined ? null : value)
+    if (text === undefined) text = 'null'
+  } catch (error) {
+    const wrong = new Error('Unable to stringify response body')
+    return fail(invocation, wrong)
+  }
+  finish(invocation)
+  channel.send(RESPONSE, text)
+}
+
+function fail (invocation, error) {
+  if (invocation.answered) return
+  logs.error('Invoke Error', error)
+  finish(invocation)
+  channel.send(FAILURE, JSON.stringify(shape(error)))
+}
+
+function finish (invocation) {
+  invocation.answered = true
+  if (current === invocation) current = null
+  socket.ref()
+}
+
+/** Handlers that stream: an invocation that asks for its answer at once gets all that was written. */
+function streaming () {
+  const { Writable } = require('stream')
+  return {
+    streamifyResponse: (inner) => (event, context) => new Promise((resolve, reject) => {
+      const parts = []
+      const stream = new Writable({
+        write (chunk, encoding, done) {
+          parts.push(Buffer.isBuffer(chunk) ? chunk : Buffer.from(chunk, encoding))
+          done()
+        },
+        final (done) {
+          done()
+          const whole = Buffer.concat(parts)
+          whole.isStreamed = true
+          resolve(whole)
+        }
+      })
+      stream.setContentType = () => {}
+      Promise.resolve(inner(event, stream, context)).catch(reject)
+    }),
+    HttpResponseStream: {
+      from (stream, metadata) {
+        stream.write(JSON.stringify(metadata))
+        stream.write(Buffer.alloc(8))
+        return stream
+      }
+    }
+  }
+}

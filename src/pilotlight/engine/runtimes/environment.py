@@ -1,0 +1,48 @@
+"""What is the same for every language: AWS's reserved variables, and where code and layers are."""
+
+from __future__ import annotations
+
+from pilotlight.engine.contract import FunctionVersion
+from pilotlight.engine.sandbox.contract import ENDPOINT_PORT, Sandbox
+from pilotlight.engine.sandbox.plain import PlainSandbox
+
+PATH = "/var/lang/bin:/usr/local/bin:/usr/bin/:/bin:/opt/bin"
+RUNTIME_API = "127.0.0.1:9001"
+
+
+def endpoint_of(sandbox: Sandbox, outside: str) -> str:
+    """Where a function finds its cloud; `outside` is for those without a sandbox."""
+    return f"http://127.0.0.1:{ENDPOINT_PORT}" if sandbox.isolated else outside
+
+
+def places(version: FunctionVersion, sandbox: Sandbox) -> tuple[str, list[str]]:
+    """Where the code is, and the layers, as the function sees them."""
+    if sandbox.isolated:
+        return "/var/task", ["/opt"] if version.layers else []
+    return str(version.code), [str(layer) for layer in reversed(version.layers)]
+
+
+def scratch(sandbox: Sandbox) -> dict[str, str]:
+    """Without a sandbox there is no /tmp of its own: this is the next best thing."""
+    return {"TMPDIR": str(sandbox.scratch)} if isinstance(sandbox, PlainSandbox) else {}
+
+
+def reserved(version: FunctionVersion, task_root: str, runtime_dir: str) -> dict[str, str]:
+    """Over the function's own variables. Credentials are added by the agent."""
+    return {
+        "_HANDLER": version.handler,
+        "LAMBDA_TASK_ROOT": task_root,
+        "LAMBDA_RUNTIME_DIR": runtime_dir,
+        "AWS_EXECUTION_ENV": f"AWS_Lambda_{version.runtime}",
+        "AWS_REGION": version.region,
+        "AWS_DEFAULT_REGION": version.region,
+        "AWS_LAMBDA_FUNCTION_NAME": version.name,
+        "AWS_LAMBDA_FUNCTION_VERSION": version.version,
+        "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(version.memory_mb),
+        "AWS_LAMBDA_LOG_GROUP_NAME": version.log_group,
+        "AWS_XRAY_CONTEXT_MISSING": "LOG_ERROR",
+        "AWS_XRAY_DAEMON_ADDRESS": "127.0.0.1:2000",
+        "_AWS_XRAY_DAEMON_ADDRESS": "127.0.0.1",
+        "_AWS_XRAY_DAEMON_PORT": "2000",
+        "AWS_LAMBDA_RUNTIME_API": RUNTIME_API,
+    }
