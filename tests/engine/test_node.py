@@ -187,7 +187,7 @@ async def test_json_lines_have_levels(plain: World) -> None:
     await plain.answer(version)
     await plain.log_line(version, '"w"')
     lines = [json.loads(line) for line in plain.written(version)]
-    assert [(line["level"], line["message"]) for line in lines][0] == ("INFO", {"a": 1})
+    assert (lines[0]["level"], lines[0]["message"]) == ("INFO", {"a": 1})
     assert lines[1]["message"]["errorType"] == "Error"
     assert all(line["requestId"].startswith("00000000") for line in lines)
 
