@@ -223,7 +223,7 @@ async def test_a_group_of_none_is_always_throttled(plain: World) -> None:
 async def test_failures_leave_their_group(plain: World) -> None:
     await plain.failure(plain.version("raise ValueError"), limits=limits(1))
     with pytest.raises(RuntimeUnavailable):
-        await plain.invoke(plain.version(COUNT, runtime="nodejs22.x"), limits=limits(1))
+        await plain.invoke(plain.version(COUNT, runtime="cobol85"), limits=limits(1))
     assert plain.agent.running("one") == 0
 
 
