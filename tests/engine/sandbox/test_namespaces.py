@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import socket
@@ -308,3 +309,18 @@ async def test_without_root_start_is_refused_with_the_cure(tmp_path, monkeypatch
     monkeypatch.setattr(os, "geteuid", lambda: 65534)
     with pytest.raises(IsolationUnavailable, match="--isolation=none"):
         await NamespaceFactory(tmp_path, Settings(), Ids()).start()
+
+
+async def test_a_socket_of_the_inside_reaches_what_listens_there_and_nothing_of_the_hosts(
+    sandbox,
+) -> None:
+    assert sandbox.api_listener is not None
+    with contextlib.closing(socket.create_server(("127.0.0.1", 0))) as of_the_host:
+        reaching, refused = await sandbox.socket_inside(), await sandbox.socket_inside()
+        with contextlib.closing(reaching), contextlib.closing(refused):
+            loop = asyncio.get_running_loop()
+            await loop.sock_connect(reaching, ("127.0.0.1", 9001))
+            accepted, _ = await loop.sock_accept(sandbox.api_listener)
+            accepted.close()
+            with pytest.raises(ConnectionRefusedError):
+                await loop.sock_connect(refused, of_the_host.getsockname())

@@ -15,6 +15,8 @@ from typing import Any, Protocol
 
 ENDPOINT_PORT = 4566
 """Where a function finds its cloud, at 127.0.0.1 inside its own network namespace."""
+API_PORT = 9001
+"""Where it finds the Runtime, Extensions and Telemetry APIs, likewise."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +59,8 @@ class Sandbox(Protocol):
     id: str
     listener: socket.socket | None
     """Listens at 127.0.0.1:ENDPOINT_PORT inside; accepted on from outside. None where there is no inside."""
+    api_listener: socket.socket | None
+    """The same for the Runtime API. Without a sandbox it is a port of the host's loopback that nobody else is told of."""
     isolated: bool
     """Whether code and layers are at /var/task and /opt, or where they are on the host."""
 
@@ -66,6 +70,10 @@ class Sandbox(Protocol):
 
     async def wait_exit(self, pid: int) -> int:
         """The exit status of a program that `spawn` started; negative is the signal that ended it."""
+        ...
+
+    async def socket_inside(self) -> socket.socket:
+        """A TCP socket of the function's own network, not yet connected; for what listens inside."""
         ...
 
     def entry(self) -> Entry: ...

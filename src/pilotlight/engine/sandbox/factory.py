@@ -9,13 +9,14 @@ import os
 import socket
 import zlib
 from collections import deque
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from pilotlight.engine.contract import IsolationUnavailable
 from pilotlight.engine.sandbox import cgroup, seccomp, tmp
-from pilotlight.engine.sandbox.contract import ENDPOINT_PORT, SandboxSpec
+from pilotlight.engine.sandbox.contract import API_PORT, ENDPOINT_PORT, SandboxSpec
 from pilotlight.engine.sandbox.daemon import Answer, DaemonClient, OrderFailed
 from pilotlight.engine.sandbox.egress import Egress
 from pilotlight.engine.sandbox.namespaced import NamespaceSandbox
@@ -218,7 +219,7 @@ class NamespaceFactory:
             "id": name,
             "uid": uid,
             "holder_uid": self._first_uid,
-            "port": ENDPOINT_PORT,
+            "ports": [ENDPOINT_PORT, API_PORT],
             "root": str(self._directory / "root"),
             "template": str(self._template) if self._template else "",
             "image": str(self._directory / "images" / f"{name}.tmp"),
@@ -240,12 +241,13 @@ class NamespaceFactory:
         else:
             sandbox.made(pidfd)
 
-    def _is_ready(self, name: str, listener: socket.socket) -> None:
+    def _is_ready(self, name: str, listeners: Sequence[socket.socket]) -> None:
         sandbox = self._making.pop(name, None)
         if sandbox is None or sandbox.listener is not None:
-            listener.close()
+            for listener in listeners:
+                listener.close()
             return
-        sandbox.listener = listener
+        sandbox.listener, sandbox.api_listener = listeners
         if waiter := self._next_waiter():
             waiter.set_result(sandbox)
         else:
@@ -311,9 +313,10 @@ class NamespaceFactory:
 
     def _heard(self, message: dict[str, Any], descriptors: list[int]) -> None:
         if "ready" in message:
-            listener = socket.socket(fileno=descriptors[0])
-            listener.setblocking(False)
-            self._is_ready(message["ready"], listener)
+            listeners = [socket.socket(fileno=descriptor) for descriptor in descriptors]
+            for listener in listeners:
+                listener.setblocking(False)
+            self._is_ready(message["ready"], listeners)
         elif "failed" in message:
             self._failed(message["failed"], message["reason"])
         elif "gone" in message:

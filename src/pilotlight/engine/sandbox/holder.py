@@ -27,7 +27,8 @@ class Order:
     id: str
     uid: int
     holder_uid: int
-    port: int
+    ports: tuple[int, ...]
+    """Listened on inside; the sockets are handed out in this order."""
     root: str
     template: str
     image: str
@@ -42,7 +43,7 @@ class Order:
             id=message["id"],
             uid=message["uid"],
             holder_uid=message["holder_uid"],
-            port=message["port"],
+            ports=tuple(message["ports"]),
             root=message["root"],
             template=message["template"],
             image=message["image"],
@@ -56,11 +57,12 @@ def run(order: Order, platform: socket.socket, lifeline: int) -> None:
     """The whole life of a holder, from its fork on; never returns."""
     try:
         signal.pthread_sigmask(signal.SIG_SETMASK, [])
-        listener = _build(order)
+        listeners = _build(order)
         _drop(order.holder_uid)
-        channel.send(platform, {"ready": order.id}, [listener.fileno()])
+        channel.send(platform, {"ready": order.id}, [listener.fileno() for listener in listeners])
         platform.close()
-        listener.close()
+        for listener in listeners:
+            listener.close()
         _wait(lifeline)
     except (OSError, ValueError) as error:
         with contextlib.suppress(OSError):
@@ -69,21 +71,26 @@ def run(order: Order, platform: socket.socket, lifeline: int) -> None:
         os._exit(1)
 
 
-def _build(order: Order) -> socket.socket:
+def _build(order: Order) -> list[socket.socket]:
     outside = Netlink(NETLINK_ROUTE) if order.egress else None
     linux.unshare(linux.CLONE_NEWNS | linux.CLONE_NEWNET | linux.CLONE_NEWIPC | linux.CLONE_NEWUTS)
     linux.set_hostname("localhost")
     network.raise_loopback()
     if outside is not None and order.egress is not None:
         network.connect(order.egress, outside)
-    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listener.bind(("127.0.0.1", order.port))
-    listener.listen(128)
+    listeners = [_listen(port) for port in order.ports]
     root = Path(order.root)
     mounts.build(root, mounts.Names(order.uid, order.uid, order.resolvers))
     _tmp(order, root)
     mounts.finish(root)
+    return listeners
+
+
+def _listen(port: int) -> socket.socket:
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind(("127.0.0.1", port))
+    listener.listen(128)
     return listener
 
 

@@ -99,7 +99,9 @@ def _etc(etc: Path, names: Names) -> None:
         "nobody:x:65534:65534:nobody:/nonexistent:/sbin/nologin\n"
     )
     (etc / "group").write_text(f"root:x:0:\n{USER}:x:{names.gid}:\nnogroup:x:65534:\n")
-    (etc / "hosts").write_text("127.0.0.1 localhost localhost.localstack.cloud s3.localhost.localstack.cloud\n")
+    (etc / "hosts").write_text(
+        "127.0.0.1 localhost sandbox.localdomain sandbox localhost.localstack.cloud s3.localhost.localstack.cloud\n"
+    )
     (etc / "resolv.conf").write_text("".join(f"nameserver {address}\n" for address in names.resolvers))
     (etc / "hostname").write_text("localhost\n")
     if not (etc / "nsswitch.conf").exists():

@@ -29,6 +29,7 @@ class NamespaceSandbox:
         self.uid = uid
         self.cgroup = cgroup
         self.listener: socket.socket | None = None
+        self.api_listener: socket.socket | None = None
         self._daemon = daemon
         self._seccomp = base64.b64encode(seccomp).decode()
         self._join = cgroup.join_descriptors()
@@ -95,6 +96,12 @@ class NamespaceSandbox:
             future.set_result(status)
         return True
 
+    async def socket_inside(self) -> socket.socket:
+        _, descriptors = await self._daemon.order("socket", id=self.id)
+        made = socket.socket(fileno=descriptors[0])
+        made.setblocking(False)
+        return made
+
     def limit_cpu(self, vcpus: float | None) -> None:
         self.cgroup.limit_cpu(vcpus)
 
@@ -126,6 +133,7 @@ class NamespaceSandbox:
             if descriptor >= 0:
                 os.close(descriptor)
         self._join, self._holder = [], -1
-        if self.listener is not None:
-            self.listener.close()
-            self.listener = None
+        for listener in (self.listener, self.api_listener):
+            if listener is not None:
+                listener.close()
+        self.listener = self.api_listener = None

@@ -26,6 +26,7 @@ class PlainSandbox:
         self.id = identity
         self.isolated = False
         self.listener: socket.socket | None = None
+        self.api_listener: socket.socket | None = _loopback()
         self._scratch = scratch
         self._leaders: list[int] = []
         self._statuses: dict[int, int] = {}
@@ -65,6 +66,11 @@ class PlainSandbox:
             await asyncio.sleep(EXIT_POLL_SECONDS)
         return self._statuses[pid]
 
+    async def socket_inside(self) -> socket.socket:
+        made = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        made.setblocking(False)
+        return made
+
     def entry(self) -> Entry:
         return Entry({"plain": True}, ())
 
@@ -82,6 +88,9 @@ class PlainSandbox:
 
     async def destroy(self) -> None:
         self.kill()
+        if self.api_listener is not None:
+            self.api_listener.close()
+            self.api_listener = None
         for pid in self._leaders:
             with contextlib.suppress(ChildProcessError):
                 await self.wait_exit(pid)
@@ -105,6 +114,14 @@ class PlainSandbox:
         for pid in self._leaders:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(pid, number)
+
+
+def _loopback() -> socket.socket:
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    listener.bind(("127.0.0.1", 0))
+    listener.listen(128)
+    listener.setblocking(False)
+    return listener
 
 
 class PlainFactory:

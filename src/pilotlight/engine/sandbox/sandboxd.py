@@ -77,6 +77,9 @@ class Daemon:
             channel.send(self._platform, {"answer": message["number"], **answer}, sent)
         except (BrokenPipeError, ConnectionResetError):
             return False
+        finally:
+            for descriptor in set(sent) - set(self._pidfds.values()):
+                os.close(descriptor)
         return True
 
     def _act(self, message: dict[str, Any], descriptors: list[int]) -> tuple[dict[str, Any], list[int]]:
@@ -87,6 +90,8 @@ class Daemon:
                 return self._furnish(message)
             case "spawn":
                 return self._spawn(message, descriptors)
+            case "socket":
+                return self._socket(message["id"])
             case "end":
                 return self._end(message["id"])
             case other:
@@ -156,6 +161,15 @@ class Daemon:
             _execute(message, dict(zip(numbers, descriptors[cut:], strict=True)))
         self._spawned.add(pid)
         return {"pid": pid}, []
+
+    def _socket(self, sandbox: str) -> tuple[dict[str, Any], list[int]]:
+        """A TCP socket of a sandbox's network. Nothing is connected here: that may take its time."""
+        linux.setns(self._pidfds[sandbox], linux.CLONE_NEWNET)
+        try:
+            made = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        finally:
+            linux.setns(self._network, linux.CLONE_NEWNET)
+        return {}, [made.detach()]
 
     def _end(self, sandbox: str) -> tuple[dict[str, Any], list[int]]:
         pid = self._holders.get(sandbox)
