@@ -265,6 +265,7 @@ class Node:
                 account_concurrency=self.settings.account_concurrency,
                 wake_delivery=wake_delivery,
                 wake_provisioning=wake_provisioning,
+                spawn=group.create_task,
             )
         )
         wake_lifecycle = Hint()

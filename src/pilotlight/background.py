@@ -9,11 +9,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from typing import Any, TypeVar
 
 from pilotlight.clock import Clock
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 POLL_SECONDS = 5.0
 BACK_OFF_SECONDS = 1.0
@@ -91,3 +93,11 @@ class Reconciler:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._woken.wait()
+
+
+async def settled(work: Coroutine[Any, Any, T]) -> T | Exception:
+    """What a task that outlives its caller came to; an exception is for whoever reads it to raise."""
+    try:
+        return await work
+    except Exception as error:
+        return error

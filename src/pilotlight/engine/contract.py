@@ -46,15 +46,14 @@ class FunctionVersion:
 
 
 class ResponseSink(Protocol):
-    """Whoever wants an answer while it is being made: Lambda's response streaming."""
+    """Whoever wants an answer while it is being made: Lambda's response streaming. Nothing here waits."""
 
-    def begin(self, content_type: str) -> None:
-        """The handler has begun to stream. Not called where it answers at once: then the outcome has all of it."""
+    def begin(self, content_type: str, taken: Callable[[int], None]) -> None:
+        """The handler has begun to stream. Not called where it answers at once: then the outcome has all of it.
+        `taken(size)` is to be called as the reader takes what was written: until then no more than a window comes."""
         ...
 
-    async def write(self, data: bytes) -> None:
-        """Waits while the reader is slow."""
-        ...
+    def write(self, data: bytes) -> None: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -45,8 +45,8 @@ def timed_out(request_id: str, timeout_seconds: int) -> Failure:
     )
 
 
-def too_large() -> Failure:
+def too_large(limit_bytes: int = RESPONSE_BYTES_MAX) -> Failure:
     return Failure(
         "Function.ResponseSizeTooLarge",
-        f"Response payload size exceeded maximum allowed payload size ({RESPONSE_BYTES_MAX} bytes).",
+        f"Response payload size exceeded maximum allowed payload size ({limit_bytes} bytes).",
     )

@@ -12,11 +12,14 @@ from collections.abc import Callable
 from typing import cast
 
 START, READY, INVOKE, RESPONSE, FAILURE, LOG, INIT_FAILED = (ord(letter) for letter in "SRIOFLX")
+STREAM, DATA, TAKEN = (ord(letter) for letter in "BDA")
+"""A streamed answer: STREAM with its content type, then DATA, then RESPONSE (empty) or FAILURE. TAKEN goes the other
+way: as many bytes of DATA (four bytes, little-endian) have been read, and as many may follow."""
 HEAD = struct.Struct("<IB")
 RESPONSE_BYTES_MAX = 6 * 1024 * 1024 + 100
 LOG_BYTES_MAX = 256 * 1024
 FRAME_BYTES_MAX = 512 * 1024 * 1024
-KNOWN = frozenset((READY, RESPONSE, FAILURE, LOG, INIT_FAILED))
+KNOWN = frozenset((READY, RESPONSE, FAILURE, LOG, INIT_FAILED, STREAM, DATA))
 
 
 class Channel(asyncio.Protocol):

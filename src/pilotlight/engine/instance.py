@@ -23,6 +23,7 @@ from pilotlight.engine.life_cycle import Event, State, after
 from pilotlight.engine.report import Report, SystemLog
 from pilotlight.engine.sandbox.contract import Sandbox
 from pilotlight.engine.spares import Process
+from pilotlight.engine.streams import STREAM_BYTES_MAX, Streaming
 from pilotlight.engine.wires import Wires
 
 INIT_SECONDS_MAX = 10.0
@@ -63,6 +64,7 @@ class _Under:
     answer: tuple[int, bytes, int] | None = None
     lost: bool = False
     woken: asyncio.Future[None] | None = None
+    streaming: Streaming | None = None
 
     def wake(self) -> None:
         if self.woken is not None and not self.woken.done():
@@ -189,8 +191,14 @@ class Instance:
         spent_ms = int((now - began) * 1000) if began is not None else 0
         deadline_ms = invocation.deadline_ms or wall_ms - spent_ms + self.version.timeout_seconds * 1000
         self._under = _Under(invocation.request_id, began or now, (deadline_ms - wall_ms + spent_ms) / 1000)
+        if invocation.sink is not None:
+            self._under.streaming = Streaming(invocation.sink, self._allow)
         self._log(self._system.start(wall_ms, invocation.request_id))
         self.channel.send(frames.INVOKE, _invoke_body(invocation, deadline_ms))
+
+    def _allow(self, size: int) -> None:
+        """The reader has taken some of a streamed answer."""
+        self.channel.send(frames.TAKEN, size.to_bytes(4, "little"))
 
     async def finish(self) -> Outcome:
         """Wait for the answer; the state is then IDLE or DEAD. Where a waiter was cancelled, another may wait on."""
@@ -237,7 +245,10 @@ class Instance:
         if kind == frames.FAILURE:
             return self._finished(under, self._report(request_id, duration_ms), body, "Unhandled")
         if size > len(body):
-            failure = failures.too_large()
+            streamed = under.streaming is not None and under.streaming.begun
+            failure = failures.too_large(STREAM_BYTES_MAX) if streamed else failures.too_large()
+            if streamed and self.state is not State.DEAD:  # the handler goes on writing, and nobody listens
+                self._die()
             report = self._report(request_id, duration_ms, status="error", error_type=failure.error_type)
             return self._finished(under, report, failure.payload, "Unhandled")
         return self._finished(under, self._report(request_id, duration_ms), body, "")
@@ -327,10 +338,24 @@ class Instance:
         elif kind in (frames.READY, frames.INIT_FAILED):
             if self._ready is not None and not self._ready.done():
                 self._ready.set_result((kind, body))
+        elif kind in (frames.STREAM, frames.DATA):
+            self._on_stream(kind, body, size)
         elif self._under is not None and self._under.answer is None:
             self._under.answer = (kind, body, size)
             self._under.wake()
         # What comes when nobody asked is dropped: a bootstrap that answers twice harms only itself.
+
+    def _on_stream(self, kind: int, body: bytes, size: int) -> None:
+        under = self._under
+        if under is None or under.answer is not None or under.streaming is None:
+            return
+        if kind == frames.STREAM:
+            under.streaming.begin(body)
+        elif size > len(body) or not under.streaming.take(body):
+            self.channel.close()
+        elif under.streaming.too_large:
+            under.answer = (frames.RESPONSE, b"", under.streaming.size)
+            under.wake()
 
     def _on_lost(self) -> None:
         if self._ready is not None and not self._ready.done():
@@ -371,6 +396,8 @@ def _invoke_body(invocation: Invocation, deadline_ms: int) -> bytes:
         "deadline_ms": deadline_ms,
         "invoked_arn": invocation.invoked_arn,
     }
+    if invocation.sink is not None:
+        header["stream"] = True
     if invocation.trace_id:
         header["trace_id"] = invocation.trace_id
     if invocation.client_context:

@@ -6,7 +6,9 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from pilotlight.errors import AwsError
+from pilotlight.protocols import event_stream
 from pilotlight.protocols.aws_json import dump_json, error_body, error_status, parse_json
+from pilotlight.protocols.event_stream import EventStream
 from pilotlight.protocols.messages import Request, Response
 from pilotlight.protocols.rest import OutputBindings, RestBindings
 from pilotlight.protocols.shapes import Member
@@ -21,6 +23,9 @@ class RestJson:
         self._json = operation.model.json
         self._body = self._json.body_parser(operation.input) if operation.input else None
         self._render = self._json.body_renderer(operation.output) if operation.output else None
+        payload = self._bindings.out.payload
+        events = payload is not None and payload[1].trait("eventstream")
+        self._events = EventStream(payload[1].shape, self._json) if payload is not None and events else None
 
     def parse(self, request: Request, labels: Mapping[str, str]) -> dict[str, Any]:
         result = self._bindings.parse(request, labels)
@@ -37,6 +42,12 @@ class RestJson:
         out = self._bindings.out
         response = out.start(result)
         response.headers.append(("x-amzn-requestid", request_id))
+        if self._events is not None and out.payload is not None:
+            events = result.get(out.payload[0])
+            if events is not None:
+                response.headers.append(("content-type", event_stream.CONTENT_TYPE))
+                response.body = self._events.stream(events)
+            return response
         if out.raw_payload(result, response):
             if not any(name.lower() == "content-type" for name, _ in response.headers):
                 assert out.payload is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 import io
@@ -161,5 +162,6 @@ def build(database: Database, clock: Clock | None = None) -> Bench:
         account_concurrency=1000,
         wake_delivery=lambda: wakes.append("delivery"),
         wake_provisioning=lambda: wakes.append("provisioning"),
+        spawn=asyncio.ensure_future,
     )
     return Bench(make_service(surroundings), surroundings, engine, shelf, clock, database, wakes)

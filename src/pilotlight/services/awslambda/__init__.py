@@ -1,9 +1,9 @@
-"""AWS Lambda: functions, versions, aliases, layers, permissions, concurrency, and Invoke in its three types.
+"""AWS Lambda: functions, versions, aliases, layers, permissions, concurrency, and Invoke in its types, streamed too.
 
 Real: everything about zip packages; synchronous, asynchronous and dry invocations; alias weights; reserved and
 provisioned concurrency; Lambda functions as destinations. Stored: tracing mode. Refused by name: container images,
 VPCs, file systems, KMS keys, code signing, SnapStart, dead-letter queues, destinations other than functions, function
-URLs, event source mappings, response streaming, durable functions, capacity providers.
+URLs, event source mappings, durable functions, capacity providers.
 """
 
 from __future__ import annotations

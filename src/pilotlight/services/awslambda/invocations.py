@@ -1,4 +1,4 @@
-"""Invoke: at once, by queue, or only tried.
+"""Invoke: at once, by queue, as a stream, or only tried.
 
 The synchronous road writes nothing. The asynchronous one answers 202 after the event is a row of the outbox;
 `delivery` brings it back to `Asynchronous.attempt`.
@@ -8,17 +8,25 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 import orjson
 
-from pilotlight.engine.contract import Invocation, IsolationUnavailable, Outcome, RuntimeUnavailable, Throttled
+from pilotlight.engine.contract import (
+    Invocation,
+    IsolationUnavailable,
+    Outcome,
+    ResponseSink,
+    RuntimeUnavailable,
+    Throttled,
+)
 from pilotlight.errors import AwsError, NotImplementedHere
 from pilotlight.identity.caller import Caller
 from pilotlight.ids import Ids
 from pilotlight.services.awslambda.names import Reference, refer, user_error
 from pilotlight.services.awslambda.resolver import Resolved, Resolver, Route
+from pilotlight.services.awslambda.streaming import Answer
 from pilotlight.services.awslambda.surroundings import Surroundings
 from pilotlight.storage import outbox
 from pilotlight.storage.outbox import OutboxEvent
@@ -37,9 +45,7 @@ class Invocations:
         self._resolver = resolver
 
     async def invoke(self, caller: Caller, request: Mapping[str, Any]) -> dict[str, Any]:
-        for member in ("DurableExecutionName", "TenantId"):
-            if request.get(member):
-                raise NotImplementedHere(f"Invoke with {member}")
+        _refuse("Invoke", request)
         reference = refer(caller, request["FunctionName"], request.get("Qualifier"))
         kind = request.get("InvocationType", "RequestResponse")
         payload: bytes = request.get("Payload") or b""
@@ -48,25 +54,56 @@ class Invocations:
         if kind == "DryRun":
             return {"StatusCode": 204}
         check_json(payload)
-        context = request.get("ClientContext", "")
-        if len(context) > CLIENT_CONTEXT_BYTES_MAX:
-            raise user_error(
-                "InvalidRequestContentException", "Client context must be a valid Base64-encoded JSON object."
-            )
         if kind == "Event":
+            _context(request)
             await self._accept(caller, reference, payload)
             return {"StatusCode": 202}
         route = choose(resolved, self._parts.ids)
-        invocation = Invocation(
+        outcome = await run(self._parts, route, self._invocation(caller, route, request, None))
+        return _answer(route, outcome, tail=request.get("LogType") == "Tail")
+
+    async def invoke_with_response_stream(self, caller: Caller, request: Mapping[str, Any]) -> dict[str, Any]:
+        """A handler that does not stream is answered in one chunk.
+
+        AWS: `ResponseStreamContentType` is the header `Content-Type`, which is that of the event stream itself; the
+        type that the handler set shows with function URLs only.
+        """
+        _refuse("InvokeWithResponseStream", request)
+        reference = refer(caller, request["FunctionName"], request.get("Qualifier"))
+        payload: bytes = request.get("Payload") or b""
+        _check_size(payload, asynchronous=False)
+        resolved = await self._resolver.resolve(reference)
+        if request.get("InvocationType") == "DryRun":
+            return {"StatusCode": 204}
+        check_json(payload)
+        route = choose(resolved, self._parts.ids)
+        answer = Answer()
+        invocation = self._invocation(caller, route, request, answer)
+        answer.start(run(self._parts, route, invocation), self._parts.spawn)
+        try:
+            await answer.wait_begun()
+        except BaseException:
+            answer.abandon()
+            raise
+        return {
+            "StatusCode": 200,
+            "ExecutedVersion": route.version.version,
+            "EventStream": _events(answer, tail=request.get("LogType") == "Tail"),
+        }
+
+    def _invocation(
+        self, caller: Caller, route: Route, request: Mapping[str, Any], sink: ResponseSink | None
+    ) -> Invocation:
+        context = _context(request)
+        return Invocation(
             request_id=caller.request_id or self._parts.ids.uuid(),
-            payload=payload or b"{}",
+            payload=request.get("Payload") or b"{}",
             invoked_arn=route.arn,
-            client_context=_decoded(context) if context else "",
+            client_context=context,
             limits=route.limits,
             provisioned_key=route.provisioned_key,
+            sink=sink,
         )
-        outcome = await run(self._parts, route, invocation)
-        return _answer(route, outcome, tail=request.get("LogType") == "Tail")
 
     async def _accept(self, caller: Caller, reference: Reference, payload: bytes) -> None:
         """Durable before the answer. The same request, accepted twice, is one event."""
@@ -86,6 +123,28 @@ class Invocations:
         )
         await self._parts.database.write(outbox.post, event)
         self._parts.wake_delivery()
+
+
+def _refuse(operation: str, request: Mapping[str, Any]) -> None:
+    for member in ("DurableExecutionName", "TenantId"):
+        if request.get(member):
+            raise NotImplementedHere(f"{operation} with {member}")
+
+
+async def _events(answer: Answer, *, tail: bool) -> AsyncIterator[dict[str, Any]]:
+    """The events of a streamed answer. AWS: an error is told by the last one, under a status of 200."""
+    async for piece in answer.pieces():
+        yield {"PayloadChunk": {"Payload": piece}}
+    outcome = answer.outcome
+    assert outcome is not None
+    complete: dict[str, Any] = {}
+    if outcome.function_error:
+        complete = {"ErrorCode": outcome.function_error, "ErrorDetails": outcome.payload.decode("utf-8", "replace")}
+    elif outcome.payload:
+        yield {"PayloadChunk": {"Payload": outcome.payload}}
+    if tail:
+        complete["LogResult"] = base64.b64encode(outcome.log_tail).decode()
+    yield {"InvokeComplete": complete}
 
 
 def choose(resolved: Resolved, ids: Ids) -> Route:
@@ -166,7 +225,13 @@ def _why(payload: bytes) -> str:
     return f"Unexpected end-of-input or character{place}"
 
 
-def _decoded(context: str) -> str:
+def _context(request: Mapping[str, Any]) -> str:
+    """The client's context, decoded, or nothing."""
+    context = request.get("ClientContext", "")
+    if not context:
+        return ""
+    if len(context) > CLIENT_CONTEXT_BYTES_MAX:
+        raise user_error("InvalidRequestContentException", "Client context must be a valid Base64-encoded JSON object.")
     try:
         text = base64.b64decode(context, validate=True).decode()
         json.loads(text)

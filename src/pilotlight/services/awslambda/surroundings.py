@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from pilotlight.clock import Clock
 from pilotlight.engine.contract import Invoker
@@ -84,6 +84,8 @@ class Surroundings:
     """Called after an asynchronous invocation was accepted."""
     wake_provisioning: Callable[[], None]
     """Called after provisioned concurrency, or what it stands on, has changed."""
+    spawn: Callable[[Coroutine[Any, Any, None]], object]
+    """Starts a task that outlives the request: a streamed invocation goes on when its reader is gone."""
 
 
 def timestamp(now_ms: int) -> str:

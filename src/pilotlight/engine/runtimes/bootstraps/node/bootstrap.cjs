@@ -6,11 +6,12 @@
 'use strict'
 
 const net = require('net')
-const { Channel, START, READY, INVOKE, RESPONSE, FAILURE, INIT_FAILED } = require('./frames.cjs')
+const { Channel, START, READY, INVOKE, RESPONSE, FAILURE, INIT_FAILED, TAKEN } = require('./frames.cjs')
 const logs = require('./logs.cjs')
 const { load } = require('./handler.cjs')
 const { shape } = require('./errors.cjs')
 const { makeContext } = require('./context.cjs')
+const streaming = require('./streaming.cjs')
 
 const EXIT_REJECTION = 128
 const EXIT_EXCEPTION = 129
@@ -26,6 +27,7 @@ socket.on('data', (data) => {
   for (const [kind, body] of channel.frames(data)) {
     if (kind === START) begin(JSON.parse(body.toString('utf8')))
     else if (kind === INVOKE) invoke(body)
+    else if (kind === TAKEN && current !== null && current.stream) current.stream.taken?.(body.readUInt32LE(0))
   }
 })
 // The platform is gone: nobody else would end this process.
@@ -36,7 +38,7 @@ async function begin (frame) {
   start = frame
   process.argv.length = 1
   logs.setUp(channel, start)
-  globalThis.awslambda = streaming()
+  globalThis.awslambda = streaming.awslambda
   process.on('uncaughtException', (error) => fall(error, 'Uncaught Exception', EXIT_EXCEPTION))
   process.on('unhandledRejection', (reason, promise) => {
     const error = new Error(reason instanceof Error ? String(reason) : String(reason))
@@ -71,7 +73,7 @@ function invoke (body) {
   logs.current.requestId = header.request_id
   if (header.trace_id) process.env._X_AMZN_TRACE_ID = header.trace_id
   else delete process.env._X_AMZN_TRACE_ID
-  const invocation = { answered: false, waiting: null, drain: true }
+  const invocation = { answered: false, waiting: null, drain: true, stream: null }
   current = invocation
   const context = makeContext(start, header, invocation, (error, result) => callback(invocation, error, result))
   let event
@@ -81,7 +83,9 @@ function invoke (body) {
     return fail(invocation, error)
   }
   try {
-    const result = handler(event, context, (error, value) => callback(invocation, error, value))
+    const result = handler[streaming.STREAMED]
+      ? streaming.run(handler, event, context, channel, invocation, header.stream === true)
+      : handler(event, context, (error, value) => callback(invocation, error, value))
     if (result !== null && typeof result === 'object' && typeof result.then === 'function') {
       result.then((value) => succeed(invocation, value), (error) => fail(invocation, error))
     } else {
@@ -113,7 +117,7 @@ function succeed (invocation, value) {
   if (invocation.answered) return
   let text
   try {
-    text = Buffer.isBuffer(value) && value.isStreamed ? value : JSON.stringify(value === undefined ? null : value)
+    text = value instanceof streaming.Answer ? value.bytes : JSON.stringify(value === undefined ? null : value)
     if (text === undefined) text = 'null'
   } catch (error) {
     const wrong = new Error('Unable to stringify response body')
@@ -134,35 +138,4 @@ function finish (invocation) {
   invocation.answered = true
   if (current === invocation) current = null
   socket.ref()
-}
-
-/** Handlers that stream: an invocation that asks for its answer at once gets all that was written. */
-function streaming () {
-  const { Writable } = require('stream')
-  return {
-    streamifyResponse: (inner) => (event, context) => new Promise((resolve, reject) => {
-      const parts = []
-      const stream = new Writable({
-        write (chunk, encoding, done) {
-          parts.push(Buffer.isBuffer(chunk) ? chunk : Buffer.from(chunk, encoding))
-          done()
-        },
-        final (done) {
-          done()
-          const whole = Buffer.concat(parts)
-          whole.isStreamed = true
-          resolve(whole)
-        }
-      })
-      stream.setContentType = () => {}
-      Promise.resolve(inner(event, stream, context)).catch(reject)
-    }),
-    HttpResponseStream: {
-      from (stream, metadata) {
-        stream.write(JSON.stringify(metadata))
-        stream.write(Buffer.alloc(8))
-        return stream
-      }
-    }
-  }
 }

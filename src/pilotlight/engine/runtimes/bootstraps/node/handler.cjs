@@ -8,6 +8,7 @@ const { createRequire } = require('module')
 const { pathToFileURL } = require('url')
 const { fault } = require('./errors.cjs')
 const { majorOf } = require('./context.cjs')
+const { STREAMED } = require('./streaming.cjs')
 
 async function load (start) {
   const full = start.handler
@@ -25,7 +26,7 @@ async function load (start) {
     throw fault('HandlerNotFound', `${full} is undefined or not exported`)
   }
   if (typeof value !== 'function') throw fault('HandlerNotFound', `${full} is not a function`)
-  if (majorOf(start) >= 24 && value.length >= 3) {
+  if (majorOf(start) >= 24 && value.length >= 3 && !value[STREAMED]) {
     throw fault('CallbackHandlerDeprecated',
       'ERROR: AWS Lambda has removed support for callback-based function handlers starting with Node.js 24. ' +
       'You need to modify this function to use a supported handler signature to use Node.js 24 or later. ' +
