@@ -41,6 +41,8 @@ from pilotlight.engine.runtimes.node import NodeRuntime
 from pilotlight.engine.runtimes.nodes import Nodes
 from pilotlight.engine.runtimes.python import PythonRuntime
 from pilotlight.engine.runtimes.registry import Runtimes
+from pilotlight.engine.runtimes.rubies import Rubies
+from pilotlight.engine.runtimes.ruby import RubyRuntime
 from pilotlight.engine.runtimes.shared import install_bootstrap, install_boto3
 from pilotlight.engine.runtimes.zygotes import Zygotes
 from pilotlight.engine.sandbox.choose import make_factory
@@ -215,16 +217,25 @@ class Node:
             endpoint=self.endpoint,
             egress=self.settings.egress,
         )
+        nodes = Nodes(strict=self.settings.strict_runtimes)
+        rubies = Rubies(strict=self.settings.strict_runtimes)
+        self._languages = (self.interpreters, nodes, rubies)
         node = NodeRuntime(
-            nodes=Nodes(strict=self.settings.strict_runtimes),
+            nodes=nodes,
             bootstrap=node_bootstrap,
             libraries=libraries,
             endpoint=self.endpoint,
             egress=self.settings.egress,
         )
+        ruby = RubyRuntime(
+            rubies=rubies,
+            bootstrap=await asyncio.to_thread(install_bootstrap, shared, "ruby"),
+            endpoint=self.endpoint,
+            egress=self.settings.egress,
+        )
         agent = Agent(
             factory=self.factory,
-            runtimes=Runtimes({"python3.": runtime, "nodejs": node}),
+            runtimes=Runtimes({"python3.": runtime, "nodejs": node, "ruby": ruby}),
             logs=self.logs,
             credentials=FunctionCredentials(self.credentials, principals),
             endpoints=Endpoints(self.server),
@@ -340,6 +351,10 @@ class Node:
             self.meter.s3_request(account, operation)
         elif service == "execute-api":
             self.meter.add(account, "http-api-requests", 1)
+
+    def runtime_warnings(self) -> list[str]:
+        """Runtimes that something else serves, as far as they were asked for."""
+        return [text for found in self._languages for text in found.warnings.values()]
 
     def close_databases(self) -> None:
         for database in self._databases:

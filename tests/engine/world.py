@@ -21,6 +21,8 @@ from pilotlight.engine.runtimes.node import NodeRuntime
 from pilotlight.engine.runtimes.nodes import Nodes
 from pilotlight.engine.runtimes.python import PythonRuntime, Road
 from pilotlight.engine.runtimes.registry import Runtimes
+from pilotlight.engine.runtimes.rubies import Rubies
+from pilotlight.engine.runtimes.ruby import RubyRuntime
 from pilotlight.engine.runtimes.shared import install_bootstrap, install_boto3
 from pilotlight.engine.runtimes.zygotes import Zygotes
 from pilotlight.engine.sandbox.contract import SandboxFactory
@@ -84,6 +86,7 @@ class World:
     def __init__(self, directory: Path, road: Road | None, isolation: Isolation) -> None:
         self.agent: Agent
         self.runtime: PythonRuntime
+        self.ruby: RubyRuntime
         self.road = road
         self.isolation = isolation
         self.clock = MovedClock()
@@ -207,9 +210,15 @@ async def world(directory: Path, isolation: Isolation, road: Road | None) -> Asy
             endpoint="http://127.0.0.1:9",
             egress=False,
         )
+        made.ruby = RubyRuntime(
+            rubies=Rubies(strict=False),
+            bootstrap=install_bootstrap(directory, "ruby"),
+            endpoint="http://127.0.0.1:9",
+            egress=False,
+        )
         made.agent = Agent(
             factory=factory,
-            runtimes=Runtimes({"python3.": made.runtime, "nodejs": node}),
+            runtimes=Runtimes({"python3.": made.runtime, "nodejs": node, "ruby": made.ruby}),
             logs=made.logs,
             credentials=credentials,
             endpoints=made.endpoints,

@@ -337,6 +337,10 @@ class Agent:
         """Provisioned instances as they stand: account, architecture and GB of each key."""
         return self._provisioning.reserved()
 
+    def spares(self, sort: Hashable) -> int:
+        """How many bootstraps of a sort wait for their function."""
+        return self._spares.ready(sort)
+
     def describe(self) -> dict[str, int]:
         """How many instances are in which state, for `pilotlight status`."""
         counts = {state.value: 0 for state in State if state is not State.DEAD}

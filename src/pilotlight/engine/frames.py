@@ -11,7 +11,7 @@ import struct
 from collections.abc import Callable
 from typing import cast
 
-START, READY, INVOKE, RESPONSE, FAILURE, LOG, INIT_FAILED = (ord(letter) for letter in "SRIOFLX")
+START, READY, INVOKE, RESPONSE, FAILURE, LOG, INIT_FAILED, LEAVING = (ord(letter) for letter in "SRIOFLXG")
 STREAM, DATA, TAKEN = (ord(letter) for letter in "BDA")
 """A streamed answer: STREAM with its content type, then DATA, then RESPONSE (empty) or FAILURE. TAKEN goes the other
 way: as many bytes of DATA (four bytes, little-endian) have been read, and as many may follow."""
@@ -19,7 +19,7 @@ HEAD = struct.Struct("<IB")
 RESPONSE_BYTES_MAX = 6 * 1024 * 1024 + 100
 LOG_BYTES_MAX = 256 * 1024
 FRAME_BYTES_MAX = 512 * 1024 * 1024
-KNOWN = frozenset((READY, RESPONSE, FAILURE, LOG, INIT_FAILED, STREAM, DATA))
+KNOWN = frozenset((READY, RESPONSE, FAILURE, LOG, INIT_FAILED, LEAVING, STREAM, DATA))
 
 
 class Channel(asyncio.Protocol):

@@ -335,6 +335,8 @@ class Instance:
     def _on_frame(self, kind: int, body: bytes, size: int) -> None:
         if kind == frames.LOG:
             self._log([body.decode("utf-8", "replace")])
+        elif kind == frames.LEAVING:
+            self.retired = True  # it answers this once, and ends: nobody else may be sent there
         elif kind in (frames.READY, frames.INIT_FAILED):
             if self._ready is not None and not self._ready.done():
                 self._ready.set_result((kind, body))

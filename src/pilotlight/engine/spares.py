@@ -75,6 +75,10 @@ class Spares:
             self._later(spare.end())
         return None
 
+    def ready(self, sort: Hashable) -> int:
+        """How many wait."""
+        return len(self._ready.get(sort, ()))
+
     async def close(self) -> None:
         self._closed = True
         spares = [spare for sort in self._ready.values() for spare in sort]

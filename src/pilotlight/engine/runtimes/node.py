@@ -14,27 +14,15 @@ from typing import Any
 from pilotlight.engine.contract import FunctionVersion
 from pilotlight.engine.runtimes.environment import PATH, endpoint_of, places, reserved, scratch
 from pilotlight.engine.runtimes.nodes import Nodes
-from pilotlight.engine.sandbox.contract import Launch, Sandbox, SandboxSpec
+from pilotlight.engine.runtimes.spawning import CHANNEL, LIBRARY_PATH, spawn
+from pilotlight.engine.sandbox.contract import Sandbox, SandboxSpec
 from pilotlight.engine.spares import Process
-from pilotlight.engine.wires import Wires, make_wires
+from pilotlight.engine.wires import Wires
 
-CHANNEL = 3
 BOOTSTRAP_PLACE = "/var/runtime/bootstrap"
 LIBRARIES_PLACE = "/var/runtime/nodejs"
 OLD_SPACE = 0.9
 """The part of a function's memory that its heap may take; the rest is Node.js itself."""
-LIBRARY_PATH = "/var/lang/lib:/lib64:/usr/lib64:/var/runtime:/var/runtime/lib:/var/task:/var/task/lib:/opt/lib"
-
-
-class SpawnedProcess:
-    baseline_mb = 0
-
-    def __init__(self, sandbox: Sandbox, pid: int) -> None:
-        self._sandbox = sandbox
-        self._pid = pid
-
-    async def wait(self) -> int | None:
-        return await self._sandbox.wait_exit(self._pid)
 
 
 class NodeRuntime:
@@ -116,11 +104,4 @@ class NodeRuntime:
         wrapper = version.environment.get("AWS_LAMBDA_EXEC_WRAPPER")
         if wrapper:
             argv.insert(0, wrapper)
-        async with make_wires() as (wires, ends):
-            launch = Launch(
-                argv=argv,
-                environment=environment,
-                working_directory=places(version, sandbox)[0],
-                descriptors={1: ends.output, 2: ends.output, CHANNEL: ends.channel},
-            )
-            return wires, SpawnedProcess(sandbox, await sandbox.spawn(launch))
+        return await spawn(sandbox, argv, environment, directory=places(version, sandbox)[0])

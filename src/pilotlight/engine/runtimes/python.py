@@ -18,6 +18,7 @@ from typing import Any, Literal
 from pilotlight.engine.contract import FunctionVersion
 from pilotlight.engine.runtimes.environment import PATH, endpoint_of, places, reserved, scratch
 from pilotlight.engine.runtimes.interpreters import Interpreter, Interpreters
+from pilotlight.engine.runtimes.spawning import CHANNEL, SpawnedProcess
 from pilotlight.engine.runtimes.zygotes import (
     BOOTSTRAP_PLACE,
     LIBRARY_PATH,
@@ -33,7 +34,6 @@ from pilotlight.engine.spares import Process
 from pilotlight.engine.wires import Ends, Wires, make_wires
 
 Road = Literal["boto3", "bare", "exec"]
-CHANNEL = 3
 ROADS_CACHED_MAX = 5000
 BOTO3_MINOR_MIN = 10
 """What the boto3 of today asks of Python; older interpreters must bring their own."""
@@ -51,19 +51,6 @@ class Sort:
 
     def kind(self, sandbox: Sandbox) -> Kind:
         return Kind(self.account, self.interpreter, boto3=self.boto3, isolated=sandbox.isolated)
-
-
-class SpawnedProcess:
-    """A bootstrap that was started by exec."""
-
-    baseline_mb = 0
-
-    def __init__(self, sandbox: Sandbox, pid: int) -> None:
-        self._sandbox = sandbox
-        self._pid = pid
-
-    async def wait(self) -> int | None:
-        return await self._sandbox.wait_exit(self._pid)
 
 
 class PythonRuntime:

@@ -76,6 +76,11 @@ class Sandbox(Protocol):
         """A TCP socket of the function's own network, not yet connected; for what listens inside."""
         ...
 
+    async def mount(self, directories: Sequence[tuple[Path, str]]) -> None:
+        """Show host directories read-only at these places, before it is furnished: a program that is started ahead
+        needs its language, and has no function yet."""
+        ...
+
     def entry(self) -> Entry: ...
 
     def limit_cpu(self, vcpus: float | None) -> None:

@@ -19,7 +19,7 @@ from pilotlight.engine.sandbox import cgroup, seccomp, tmp
 from pilotlight.engine.sandbox.contract import API_PORT, ENDPOINT_PORT, SandboxSpec
 from pilotlight.engine.sandbox.daemon import Answer, DaemonClient, OrderFailed
 from pilotlight.engine.sandbox.egress import Egress
-from pilotlight.engine.sandbox.namespaced import NamespaceSandbox
+from pilotlight.engine.sandbox.namespaced import NamespaceSandbox, shown_at_places
 from pilotlight.ids import Ids
 from pilotlight.settings import Settings
 
@@ -151,8 +151,8 @@ class NamespaceFactory:
         image = ""
         if self._template and spec.ephemeral_mb != DEFAULT_TMP_MB:
             image = await asyncio.to_thread(self._new_image, sandbox.id, spec.ephemeral_mb)
-        directories = [(str(spec.code), "/var/task"), *((str(path), target) for path, target in spec.mounted)]
-        directories += [(str(path), str(path)) for path in spec.readable if not str(path).startswith("/usr/")]
+        wanted = [(spec.code, "/var/task"), *spec.mounted, *((path, str(path)) for path in spec.readable)]
+        directories = [one for one in shown_at_places(wanted) if one[1] not in sandbox.mounted]
         await self._daemon.order(
             "furnish",
             id=sandbox.id,

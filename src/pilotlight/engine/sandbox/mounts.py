@@ -166,11 +166,16 @@ def _merged(layers: Sequence[str]) -> int:
 
 def place(trees: Sequence[Tree]) -> None:
     """Attach trees below `/` of a sandbox that the caller has joined, and make its root read-only."""
+    attach_trees(trees)
+    linux.mount("none", "/", None, linux.MS_REMOUNT | linux.MS_BIND | linux.MS_RDONLY | linux.MS_NOSUID)
+
+
+def attach_trees(trees: Sequence[Tree]) -> None:
+    """Attach them, and leave the root as it is: there is more to come."""
     for tree in trees:
         target = Path(tree.target)
         _make_place(target)
         linux.move_mount(tree.descriptor, str(target))
-    linux.mount("none", "/", None, linux.MS_REMOUNT | linux.MS_BIND | linux.MS_RDONLY | linux.MS_NOSUID)
 
 
 def _make_place(target: Path) -> None:

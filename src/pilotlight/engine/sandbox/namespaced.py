@@ -6,7 +6,8 @@ import asyncio
 import base64
 import os
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 from pilotlight.engine.sandbox import linux
@@ -17,6 +18,11 @@ from pilotlight.engine.sandbox.daemon import DaemonClient
 NAMESPACES = linux.CLONE_NEWNS | linux.CLONE_NEWNET | linux.CLONE_NEWIPC | linux.CLONE_NEWUTS | linux.CLONE_NEWPID
 LIMITS = {"nofile": 1024, "core": 0, "nproc": PROCESSES_MAX, "memlock": 65536, "rtprio": 0, "nice": 20}
 """AWS: a function may open 1,024 files and run 1,024 processes and threads."""
+
+
+def shown_at_places(directories: Iterable[tuple[Path, str]]) -> list[tuple[str, str]]:
+    """What must be mounted: all of the host's /usr is in every sandbox."""
+    return [(str(path), place) for path, place in directories if str(path) != place or not place.startswith("/usr/")]
 
 
 class NamespaceSandbox:
@@ -38,6 +44,8 @@ class NamespaceSandbox:
         self._spawning = 0
         self._early: dict[int, int] = {}
         """Statuses of programs that ended before `spawn` could say which they are."""
+        self.mounted: set[str] = set()
+        """Places where something was mounted before it is furnished."""
         self.gone = asyncio.Event()
         self.on_destroy: Callable[[NamespaceSandbox], Awaitable[None]] | None = None
 
@@ -56,6 +64,11 @@ class NamespaceSandbox:
             "directory": "/var/task",
         }
         return Entry(plan, (self._holder, *self._join))
+
+    async def mount(self, directories: Sequence[tuple[Path, str]]) -> None:
+        shown = shown_at_places(directories)
+        await self._daemon.order("mount", id=self.id, directories=shown)
+        self.mounted.update(place for _, place in shown)
 
     async def spawn(self, launch: Launch) -> int:
         entry = self.entry()

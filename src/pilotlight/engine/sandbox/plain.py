@@ -12,6 +12,7 @@ import os
 import shutil
 import signal
 import socket
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +71,9 @@ class PlainSandbox:
         made = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         made.setblocking(False)
         return made
+
+    async def mount(self, directories: Sequence[tuple[Path, str]]) -> None:
+        """Everything is where it is."""
 
     def entry(self) -> Entry:
         return Entry({"plain": True}, ())

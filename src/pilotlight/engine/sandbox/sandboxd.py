@@ -86,6 +86,8 @@ class Daemon:
         match message["do"]:
             case "make":
                 return self._make(holder.Order.from_message(message["order"]))
+            case "mount":
+                return self._mount(message)
             case "furnish":
                 return self._furnish(message)
             case "spawn":
@@ -112,6 +114,19 @@ class Daemon:
         self._holders[order.id] = pid
         self._pidfds[order.id] = os.pidfd_open(pid)
         return {"pid": pid}, [self._pidfds[order.id]]
+
+    def _mount(self, message: dict[str, Any]) -> tuple[dict[str, Any], list[int]]:
+        """Attach what a program needs that is started before anyone knows for which function."""
+        trees = mounts.collect(message["directories"], ())
+        try:
+            linux.setns(self._pidfds[message["id"]], linux.CLONE_NEWNS)
+            try:
+                mounts.attach_trees(trees)
+            finally:
+                linux.setns(self._mounts, linux.CLONE_NEWNS)
+        finally:
+            mounts.close(trees)
+        return {}, []
 
     def _furnish(self, message: dict[str, Any]) -> tuple[dict[str, Any], list[int]]:
         """Attach what one function needs, in its sandbox, which no code of the function's has seen yet."""

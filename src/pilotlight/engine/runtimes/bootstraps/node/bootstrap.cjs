@@ -6,7 +6,7 @@
 'use strict'
 
 const net = require('net')
-const { Channel, START, READY, INVOKE, RESPONSE, FAILURE, INIT_FAILED, TAKEN } = require('./frames.cjs')
+const { Channel, START, READY, INVOKE, RESPONSE, FAILURE, INIT_FAILED, LEAVING, TAKEN } = require('./frames.cjs')
 const logs = require('./logs.cjs')
 const { load } = require('./handler.cjs')
 const { shape } = require('./errors.cjs')
@@ -61,6 +61,7 @@ async function begin (frame) {
 /** What nobody caught ends the invocation, if there is one, and the process. */
 function fall (error, what, code) {
   logs.error(what, error)
+  channel.send(LEAVING, '')
   if (current !== null) channel.send(FAILURE, JSON.stringify(shape(error)))
   else if (handler === null) channel.send(INIT_FAILED, JSON.stringify(shape(error)))
   process.exit(code)

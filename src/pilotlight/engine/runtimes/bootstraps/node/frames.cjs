@@ -5,7 +5,7 @@
 
 const fs = require('fs')
 
-const [START, READY, INVOKE, RESPONSE, FAILURE, LOG, INIT_FAILED] = Buffer.from('SRIOFLX')
+const [START, READY, INVOKE, RESPONSE, FAILURE, LOG, INIT_FAILED, LEAVING] = Buffer.from('SRIOFLXG')
 const [STREAM, DATA, TAKEN] = Buffer.from('BDA')
 const HEAD_BYTES = 5
 const pause = new Int32Array(new SharedArrayBuffer(4))
@@ -54,4 +54,4 @@ class Channel {
   }
 }
 
-module.exports = { Channel, START, READY, INVOKE, RESPONSE, FAILURE, LOG, INIT_FAILED, STREAM, DATA, TAKEN }
+module.exports = { Channel, START, READY, INVOKE, RESPONSE, FAILURE, LOG, INIT_FAILED, LEAVING, STREAM, DATA, TAKEN }
