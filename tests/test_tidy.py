@@ -19,6 +19,7 @@ LAYERS = (
     "app",
     "administration",
     "wiring",
+    "advice",
     "console",
     "gateway",
     "deploy",

@@ -15,6 +15,8 @@ COMMANDS = {
     "remove": "Remove a deployed service.",
     "invoke": "Invoke a function.",
     "logs": "Show a function's log.",
+    "analyze": "What a function's starts are made of, and what would help.",
+    "tune": "Cost against latency at several memory sizes.",
     "status": "What this cloud runs, and what the host gives.",
     "cost": "What this month's use would cost on AWS.",
     "clock": "Show, freeze, advance or resume cloud time.",

@@ -9,6 +9,7 @@ import sys
 import click
 
 from pilotlight.cli.client import client
+from pilotlight.cli.payloads import read_payload
 
 
 @click.command("invoke")
@@ -21,12 +22,7 @@ def command(function: str, payload: str, qualifier: str | None, asynchronous: bo
     """Invoke FUNCTION (a name or an ARN). The answer goes to standard output, the log to standard error."""
     from botocore.exceptions import ClientError
 
-    if payload == "-":
-        payload = sys.stdin.read()
-    elif payload.startswith("@"):
-        with open(payload[1:], encoding="utf-8") as file:
-            payload = file.read()
-    arguments = {"FunctionName": function, "Payload": payload.encode()}
+    arguments = {"FunctionName": function, "Payload": read_payload(payload).encode()}
     if qualifier:
         arguments["Qualifier"] = qualifier
     arguments |= {"InvocationType": "Event"} if asynchronous else {"LogType": "Tail"}
