@@ -86,6 +86,7 @@ class World:
     def __init__(self, directory: Path, road: Road | None, isolation: Isolation) -> None:
         self.agent: Agent
         self.runtime: PythonRuntime
+        self.node: NodeRuntime
         self.ruby: RubyRuntime
         self.road = road
         self.isolation = isolation
@@ -203,7 +204,7 @@ async def world(directory: Path, isolation: Isolation, road: Road | None) -> Asy
         )
         libraries = directory / "nodejs"
         libraries.mkdir(exist_ok=True)
-        node = NodeRuntime(
+        made.node = NodeRuntime(
             nodes=Nodes(strict=False),
             bootstrap=install_bootstrap(directory, "node"),
             libraries=libraries,
@@ -218,7 +219,7 @@ async def world(directory: Path, isolation: Isolation, road: Road | None) -> Asy
         )
         made.agent = Agent(
             factory=factory,
-            runtimes=Runtimes({"python3.": made.runtime, "nodejs": node, "ruby": made.ruby}),
+            runtimes=Runtimes({"python3.": made.runtime, "nodejs": made.node, "ruby": made.ruby}),
             logs=made.logs,
             credentials=credentials,
             endpoints=made.endpoints,

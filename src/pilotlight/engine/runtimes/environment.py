@@ -29,7 +29,10 @@ def scratch(sandbox: Sandbox) -> dict[str, str]:
 
 def reserved(version: FunctionVersion, task_root: str, runtime_dir: str) -> dict[str, str]:
     """Over the function's own variables. Credentials are added by the agent."""
+    # AWS: only functions with the JSON format see these; libraries go by them.
+    json = {"AWS_LAMBDA_LOG_FORMAT": "JSON", "AWS_LAMBDA_LOG_LEVEL": version.application_log_level or "INFO"}
     return {
+        **(json if version.log_format == "JSON" else {}),
         "_HANDLER": version.handler,
         "LAMBDA_TASK_ROOT": task_root,
         "LAMBDA_RUNTIME_DIR": runtime_dir,

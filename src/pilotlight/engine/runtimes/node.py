@@ -1,4 +1,8 @@
-"""Node.js: a fresh process for each instance, with a bootstrap of ours that speaks frames.
+"""Node.js: two roads to a bootstrap of ours that speaks frames.
+
+*Spare*: a process that was started ahead of time, with the usual built-in modules loaded, is told its function and its
+environment. *Exec*: a fresh one, where the environment holds what only a fresh one reads (`NODE_OPTIONS`, `LD_PRELOAD`,
+the exec wrapper …), or while there is no spare.
 
 The AWS SDK for JavaScript is not a part of Pilotlight: whatever is installed in the data directory's
 `runtime/nodejs` (`npm install --prefix … @aws-sdk/client-s3`) is found by functions, as Lambda's own is.
@@ -8,21 +12,41 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Hashable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pilotlight.engine.contract import FunctionVersion
 from pilotlight.engine.runtimes.environment import PATH, endpoint_of, places, reserved, scratch
-from pilotlight.engine.runtimes.nodes import Nodes
-from pilotlight.engine.runtimes.spawning import CHANNEL, LIBRARY_PATH, spawn
+from pilotlight.engine.runtimes.nodes import Node, Nodes
+from pilotlight.engine.runtimes.spawning import CHANNEL, LIBRARY_PATH, needs_fresh, spawn
 from pilotlight.engine.sandbox.contract import Sandbox, SandboxSpec
 from pilotlight.engine.spares import Process
 from pilotlight.engine.wires import Wires
 
 BOOTSTRAP_PLACE = "/var/runtime/bootstrap"
 LIBRARIES_PLACE = "/var/runtime/nodejs"
-OLD_SPACE = 0.9
-"""The part of a function's memory that its heap may take; the rest is Node.js itself."""
+OLD_SPACE, SEMI_SPACE = 90, 5
+"""AWS: per cent of a function's memory for the old and the young part of its heap; the rest is Node.js itself."""
+FIXED_FLAGS = ("--expose-gc", "--max-http-header-size=81920")
+"""AWS: as its own bootstrap passes them."""
+EXPERIMENTAL = {
+    "require-module": {"nodejs20.x", "nodejs22.x"},
+    "detect-module": {"nodejs22.x"},
+}
+"""AWS: features that Node.js has on by default and Lambda has not, unless NODE_OPTIONS names them."""
+REQUIRE_SINCE = {20: (20, 19), 22: (22, 12)}
+"""The releases that know the flag which turns require-module off."""
+ONLY_FRESH = ("NODE_", "UV_", "SSL_CERT_", "OPENSSL_", "ICU_", "TZ")
+READ_LATER = frozenset({"NODE_ENV", "NODE_PATH"})
+
+
+@dataclass(frozen=True, slots=True)
+class Sort:
+    """Versions that the same spare may serve. The heap's size is settled when a process starts."""
+
+    node: Node
+    flags: tuple[str, ...]
 
 
 class NodeRuntime:
@@ -34,14 +58,19 @@ class NodeRuntime:
         self._libraries = libraries
         self._endpoint = endpoint
         self._egress = egress
+        self._spares: bool | None = None
+
+    def force(self, *, spares: bool | None) -> None:
+        """One road for all, for tests; None: each version's own."""
+        self._spares = spares
 
     def spec(self, version: FunctionVersion) -> SandboxSpec:
         node = self._nodes.for_runtime(version.runtime)
         return SandboxSpec(
             code=version.code,
             layers=version.layers,
-            readable=() if node.prefix == "/usr" else (Path(node.prefix),),
-            mounted=((self._bootstrap, BOOTSTRAP_PLACE), (self._libraries, LIBRARIES_PLACE)),
+            readable=_readable(node),
+            mounted=self._mounted(),
             memory_mb=version.memory_mb,
             ephemeral_mb=version.ephemeral_mb,
             egress=self._egress,
@@ -55,7 +84,7 @@ class NodeRuntime:
 
     def environment(self, version: FunctionVersion, sandbox: Sandbox) -> dict[str, str]:
         task, opts = places(version, sandbox)
-        major = self._nodes.for_runtime(version.runtime).major
+        major = version.runtime.removeprefix("nodejs").removesuffix(".x")
         libraries = LIBRARIES_PLACE if sandbox.isolated else str(self._libraries)
         search = [f"{opt}/nodejs/node{major}/node_modules" for opt in opts]
         search += [f"{opt}/nodejs/node_modules" for opt in opts]
@@ -63,7 +92,7 @@ class NodeRuntime:
             **scratch(sandbox),
             "PATH": PATH,
             "LD_LIBRARY_PATH": LIBRARY_PATH,
-            "NODE_PATH": ":".join([*search, f"{libraries}/node_modules"]),
+            "NODE_PATH": ":".join([*search, f"{libraries}/node_modules", task]),
             "LANG": "en_US.UTF-8",
             "TZ": ":UTC",
             "AWS_ENDPOINT_URL": endpoint_of(sandbox, self._endpoint),
@@ -77,6 +106,7 @@ class NodeRuntime:
     ) -> dict[str, Any]:
         return {
             "handler": version.handler,
+            "environment": environment,
             "task_root": places(version, sandbox)[0],
             "runtime": version.runtime,
             "log_group": version.log_group,
@@ -89,19 +119,61 @@ class NodeRuntime:
         }
 
     def sort(self, version: FunctionVersion) -> Hashable | None:
-        return None
+        late = [name for name in version.environment if name not in READ_LATER]
+        if self._spares is False or needs_fresh(dict.fromkeys(late, ""), ONLY_FRESH):
+            return None
+        node = self._nodes.for_runtime(version.runtime)
+        return Sort(node, _flags(version, node))
 
     async def fork_spare(self, sort: Hashable, sandbox: Sandbox) -> tuple[Wires, Process] | None:
-        return None
+        if not isinstance(sort, Sort):
+            return None
+        await sandbox.mount((*self._mounted(), *((path, str(path)) for path in _readable(sort.node))))
+        environment = {"PATH": PATH, "LD_LIBRARY_PATH": LIBRARY_PATH, "LANG": "en_US.UTF-8", "TZ": ":UTC"}
+        return await spawn(sandbox, self._argv(sort, sandbox, "spare"), environment, directory="/")
 
     async def start(
         self, version: FunctionVersion, sandbox: Sandbox, environment: dict[str, str]
     ) -> tuple[Wires, Process]:
+        if self._spares and (sort := self.sort(version)) is not None:
+            made = await self.fork_spare(sort, sandbox)
+            assert made is not None
+            return made
         node = self._nodes.for_runtime(version.runtime)
-        bootstrap = BOOTSTRAP_PLACE if sandbox.isolated else str(self._bootstrap)
-        heap = max(48, int(version.memory_mb * OLD_SPACE))
-        argv = [node.executable, f"--max-old-space-size={heap}", f"{bootstrap}/bootstrap.cjs", str(CHANNEL)]
+        argv = self._argv(Sort(node, _flags(version, node)), sandbox, "exec")
         wrapper = version.environment.get("AWS_LAMBDA_EXEC_WRAPPER")
         if wrapper:
             argv.insert(0, wrapper)
         return await spawn(sandbox, argv, environment, directory=places(version, sandbox)[0])
+
+    def _mounted(self) -> tuple[tuple[Path, str], ...]:
+        return ((self._bootstrap, BOOTSTRAP_PLACE), (self._libraries, LIBRARIES_PLACE))
+
+    def _argv(self, sort: Sort, sandbox: Sandbox, road: str) -> list[str]:
+        bootstrap = BOOTSTRAP_PLACE if sandbox.isolated else str(self._bootstrap)
+        return [sort.node.executable, *sort.flags, f"{bootstrap}/bootstrap.cjs", str(CHANNEL), road]
+
+
+def _readable(node: Node) -> tuple[Path, ...]:
+    return () if node.prefix == "/usr" else (Path(node.prefix),)
+
+
+def _flags(version: FunctionVersion, node: Node) -> tuple[str, ...]:
+    heap = [
+        f"--max-semi-space-size={max(1, version.memory_mb * SEMI_SPACE // 100)}",
+        f"--max-old-space-size={version.memory_mb * OLD_SPACE // 100}",
+    ]
+    wanted = version.environment.get("NODE_OPTIONS", "")
+    off = [
+        f"--no-experimental-{feature}"
+        for feature, runtimes in EXPERIMENTAL.items()
+        if version.runtime in runtimes and _knows(node, feature) and f"--experimental-{feature}" not in wanted
+    ]
+    return (*FIXED_FLAGS, *heap, *off)
+
+
+def _knows(node: Node, feature: str) -> bool:
+    if feature == "detect-module":
+        return node.major >= 22
+    major, minor = (int(part) for part in node.version.split(".")[:2])
+    return (major, minor) >= REQUIRE_SINCE.get(major, (23, 0))

@@ -1,7 +1,8 @@
 // Runs a Node.js handler: loads it once, answers one invocation after another.
 //
-// No dependencies, Node.js 16 and newer. Started with the control socket's descriptor as its argument. Messages and
-// shapes of errors are those of Lambda's own Node.js runtime.
+// No dependencies, Node.js 16 and newer. Started with the control socket's descriptor and how it was started: `spare`,
+// ahead of time and for any function, whose environment comes with the first frame; or `exec`. Messages and shapes of
+// errors are those of Lambda's own Node.js runtime.
 
 'use strict'
 
@@ -9,18 +10,26 @@ const net = require('net')
 const { Channel, START, READY, INVOKE, RESPONSE, FAILURE, INIT_FAILED, LEAVING, TAKEN } = require('./frames.cjs')
 const logs = require('./logs.cjs')
 const { load } = require('./handler.cjs')
-const { shape } = require('./errors.cjs')
-const { makeContext } = require('./context.cjs')
+const { shape, fault } = require('./errors.cjs')
+const { makeContext, majorOf } = require('./context.cjs')
 const streaming = require('./streaming.cjs')
 
 const EXIT_REJECTION = 128
 const EXIT_EXCEPTION = 129
+const NEVER_SETTLED = 'The Lambda runtime client detected an unexpected Node.js exit. This is most commonly caused by ' +
+  'a Promise that was never settled. For more information, see https://nodejs.org/docs/latest/api/process.html#exit-codes'
+
+const USUAL = ['http', 'https', 'tls', 'crypto', 'stream', 'zlib', 'url', 'util', 'os', 'dns', 'async_hooks',
+  'stream/promises', 'child_process', 'perf_hooks', 'buffer', 'assert', 'querystring', 'readline', 'worker_threads']
+const REQUEST_ID = Symbol.for('aws.lambda.runtime.requestId')
 
 const descriptor = Number(process.argv[2])
+const spare = process.argv[3] === 'spare'
 const socket = new net.Socket({ fd: descriptor, readable: true, writable: true })
 const channel = new Channel(descriptor)
 let start = null
 let handler = null
+let modern = false // AWS: from Node.js 24 on there are no callbacks, and nobody waits for an empty event loop
 let current = null
 
 socket.on('data', (data) => {
@@ -34,8 +43,21 @@ socket.on('data', (data) => {
 socket.on('close', () => process.exit(0))
 socket.on('error', () => process.exit(0))
 
+// What most functions need takes longer to load than all the rest; a spare has the time.
+if (spare) for (const name of USUAL) require(name)
+
+/** As if this process had been started for the function, and in its directory. */
+function becomeFresh () {
+  for (const name of Object.keys(process.env)) delete process.env[name]
+  Object.assign(process.env, start.environment)
+  process.chdir(start.task_root)
+  require('module')._initPaths() // NODE_PATH is read when a process starts
+}
+
 async function begin (frame) {
   start = frame
+  if (spare) becomeFresh()
+  modern = majorOf(start) >= 24
   process.argv.length = 1
   logs.setUp(channel, start)
   globalThis.awslambda = streaming.awslambda
@@ -72,9 +94,10 @@ function invoke (body) {
   const header = JSON.parse(body.subarray(4, 4 + size).toString('utf8'))
   const payload = body.subarray(4 + size).toString('utf8')
   logs.current.requestId = header.request_id
+  globalThis[REQUEST_ID] = header.request_id
   if (header.trace_id) process.env._X_AMZN_TRACE_ID = header.trace_id
   else delete process.env._X_AMZN_TRACE_ID
-  const invocation = { answered: false, waiting: null, drain: true, stream: null }
+  const invocation = { answered: false, waiting: null, drain: true, stream: null, promised: false }
   current = invocation
   const context = makeContext(start, header, invocation, (error, result) => callback(invocation, error, result))
   let event
@@ -87,8 +110,12 @@ function invoke (body) {
     const result = handler[streaming.STREAMED]
       ? streaming.run(handler, event, context, channel, invocation, header.stream === true)
       : handler(event, context, (error, value) => callback(invocation, error, value))
-    if (result !== null && typeof result === 'object' && typeof result.then === 'function') {
-      result.then((value) => succeed(invocation, value), (error) => fail(invocation, error))
+    if (modern || (result && typeof result.then === 'function')) {
+      // AWS: only a function that was written as an async one is told so.
+      invocation.promised = modern || handler.constructor?.name === 'AsyncFunction'
+      // A promise that nobody will settle shows by an event loop that has nothing left to do.
+      if (!handler[streaming.STREAMED]) socket.unref()
+      Promise.resolve(result).then((value) => succeed(invocation, value), (error) => fail(invocation, error))
     } else {
       socket.unref()
     }
@@ -111,7 +138,9 @@ function drained () {
   const invocation = current
   if (invocation === null) return
   if (invocation.waiting !== null) invocation.waiting()
-  else if (!invocation.answered) succeed(invocation, null)
+  else if (invocation.answered) return
+  else if (invocation.promised) fail(invocation, fault('NodeJsExit', NEVER_SETTLED))
+  else succeed(invocation, null)
 }
 
 function succeed (invocation, value) {
@@ -121,8 +150,8 @@ function succeed (invocation, value) {
     text = value instanceof streaming.Answer ? value.bytes : JSON.stringify(value === undefined ? null : value)
     if (text === undefined) text = 'null'
   } catch (error) {
-    const wrong = new Error('Unable to stringify response body')
-    return fail(invocation, wrong)
+    const said = 'Unable to stringify response body'
+    return fail(invocation, modern ? fault('JSONStringifyError', said) : new Error(said))
   }
   finish(invocation)
   channel.send(RESPONSE, text)

@@ -4,8 +4,6 @@
 
 function makeContext (start, header, invocation, done) {
   const context = {
-    get callbackWaitsForEmptyEventLoop () { return invocation.drain },
-    set callbackWaitsForEmptyEventLoop (value) { invocation.drain = Boolean(value) },
     functionVersion: start.function_version,
     functionName: start.function_name,
     memoryLimitInMB: String(start.memory_mb),
@@ -15,9 +13,15 @@ function makeContext (start, header, invocation, done) {
     identity: header.identity ? JSON.parse(header.identity) : undefined,
     invokedFunctionArn: header.invoked_arn,
     awsRequestId: header.request_id,
-    getRemainingTimeInMillis: () => Math.max(header.deadline_ms - Date.now(), 0)
+    getRemainingTimeInMillis: () => header.deadline_ms - Date.now()
   }
   if (majorOf(start) < 24) {
+    Object.defineProperty(context, 'callbackWaitsForEmptyEventLoop', {
+      enumerable: true,
+      configurable: true,
+      get: () => invocation.drain,
+      set: (value) => { invocation.drain = Boolean(value) }
+    })
     context.done = (error, result) => { invocation.drain = false; done(error, result) }
     context.succeed = (result) => context.done(null, result)
     context.fail = (error) => context.done(error ?? 'handled')

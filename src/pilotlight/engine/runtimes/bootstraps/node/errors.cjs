@@ -5,25 +5,35 @@
 const util = require('util')
 
 function isError (value) {
-  return util.types.isNativeError(value) ||
-    (value !== null && typeof value === 'object' && 'name' in value && 'message' in value && 'stack' in value)
+  return util.types.isNativeError(value) || value instanceof Error || (value !== null && typeof value === 'object' &&
+    ['name', 'message', 'stack'].every((name) => typeof value[name] === 'string' && value[name] !== ''))
 }
 
 /** As it is answered. */
 function shape (error) {
-  if (isError(error)) {
-    return {
-      errorType: String(error.name),
-      errorMessage: String(error.message),
-      trace: String(error.stack).split('\n')
+  try {
+    if (isError(error)) {
+      return {
+        errorType: String(error.name),
+        errorMessage: String(error.message),
+        trace: String(error.stack).split('\n')
+      }
     }
+    return { errorType: typeof error, errorMessage: String(error), trace: [] }
+  } catch {
+    const said = 'callback called with Error argument, but there was a problem while retrieving one or more of its ' +
+      'message, name, and stack'
+    return { errorType: 'handled', errorMessage: said, trace: [] }
   }
-  return { errorType: typeof error, errorMessage: String(error), trace: [] }
+}
+
+/** AWS: what is thrown and is no error is logged as one that says it. */
+function asError (value) {
+  return isError(value) ? value : new Error(String(value))
 }
 
 /** As it is logged: with all that was put on it. */
 function told (error) {
-  if (!isError(error)) return shape(error)
   const made = { errorType: String(error.name), errorMessage: String(error.message) }
   for (const [key, value] of Object.entries(error)) made[key] = isError(value) ? told(value) : value
   made.stack = String(error.stack).split('\n')
@@ -38,4 +48,4 @@ function fault (name, message) {
   return error
 }
 
-module.exports = { isError, shape, told, fault }
+module.exports = { isError, asError, shape, told, fault }

@@ -19,10 +19,11 @@ async function load (start) {
       `'${full}' is not a valid handler name. Use absolute paths when specifying root directories in handler names.`)
   }
   if (match === null) throw fault('MalformedHandlerName', 'Bad handler')
-  const found = await read(start.task_root, folder, match[1])
-  let value = found
-  for (const name of match[2].split('.')) value = value === undefined || value === null ? undefined : value[name]
-  if (value === undefined || value === null) {
+  const found = await read(start, folder, match[1])
+  const inside = (from) => match[2].split('.').reduce((value, name) => value && value[name], from)
+  let value = inside(found)
+  if (!value && majorOf(start) >= 24) value = inside(found?.default)
+  if (!value) {
     throw fault('HandlerNotFound', `${full} is undefined or not exported`)
   }
   if (typeof value !== 'function') throw fault('HandlerNotFound', `${full} is not a function`)
@@ -35,13 +36,17 @@ async function load (start) {
   return value
 }
 
-async function read (root, folder, name) {
+const SCRIPTS = ['', '.js', '.mjs', '.cjs']
+const TYPED = ['.ts', '.mts', '.cts'] // AWS: as Node.js itself runs them, from 24 on
+
+async function read (start, folder, name) {
+  const root = start.task_root
   const base = path.resolve(root, folder, name)
   try {
-    for (const extension of ['', '.js', '.mjs', '.cjs']) {
+    for (const extension of majorOf(start) < 24 ? SCRIPTS : [...SCRIPTS, ...TYPED]) {
       const file = base + extension
       if (!isFile(file)) continue
-      if (extension === '.mjs' || (extension !== '.cjs' && isModule(file))) {
+      if (extension.startsWith('.m') || (extension.length === 3 && isModule(file))) {
         return await import(pathToFileURL(file).href)
       }
       return createRequire(file)(file)
@@ -51,7 +56,7 @@ async function read (root, folder, name) {
   } catch (error) {
     if (error instanceof SyntaxError) throw fault('UserCodeSyntaxError', String(error))
     if (error !== null && typeof error === 'object' &&
-        (error.code === 'MODULE_NOT_FOUND' || error.code === 'ERR_MODULE_NOT_FOUND')) {
+        error.code === 'MODULE_NOT_FOUND') { // AWS: and what an ES module misses is reported as it is thrown
       throw fault('ImportModuleError', String(error))
     }
     throw error

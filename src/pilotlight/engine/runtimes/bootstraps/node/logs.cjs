@@ -4,7 +4,7 @@
 
 const util = require('util')
 const { LOG } = require('./frames.cjs')
-const { isError, told } = require('./errors.cjs')
+const { isError, asError, told } = require('./errors.cjs')
 
 const EVENT_BYTES_MAX = 262118 // CloudWatch's limit of 256 KiB an event, less its overhead of 26 bytes
 const LEVELS = { TRACE: 0, DEBUG: 1, INFO: 2, WARN: 3, ERROR: 4, FATAL: 5 }
@@ -53,8 +53,11 @@ function asJson (level, values) {
 }
 
 function errorFields (error) {
-  const { errorType, errorMessage, stack } = told(error)
-  return { errorType, errorMessage, stackTrace: stack.slice(1).map((line) => line.trim()) }
+  return Object.assign({
+    errorType: error.constructor?.name ?? 'UnknownError',
+    errorMessage: error.message,
+    stackTrace: typeof error.stack === 'string' ? error.stack.split('\n') : error.stack
+  }, error)
 }
 
 function jsonable (key, value) {
@@ -72,10 +75,10 @@ function write (text) {
 function error (what, value) {
   if (json) {
     const entry = { timestamp: new Date().toISOString(), level: 'ERROR', requestId: current.requestId }
-    const fields = isError(value) ? errorFields(value) : told(value)
-    write(JSON.stringify({ ...entry, message: fields }, jsonable))
+    write(JSON.stringify({ ...entry, message: errorFields(asError(value)) }, jsonable))
     return
   }
+  value = asError(value)
   let fields
   try {
     fields = JSON.stringify(told(value), jsonable)

@@ -12,7 +12,7 @@ const PIECE_BYTES = 64 * 1024
 const WINDOW_BYTES = 256 * 1024 // what may be ahead of the reader: `engine/streams.py`
 const PLAIN_TYPE = 'application/octet-stream'
 const HTTP_TYPE = 'application/vnd.awslambda.http-integration-response'
-const STREAMED = Symbol('streamed')
+const STREAMED = Symbol.for('aws.lambda.runtime.handler.streaming')
 
 class Live extends Writable {
   constructor (channel, invocation) {
@@ -110,7 +110,7 @@ class Answer {
 
 const awslambda = {
   streamifyResponse (inner) {
-    inner[STREAMED] = true
+    inner[STREAMED] = 'response'
     return inner
   },
   HttpResponseStream: {
