@@ -64,7 +64,8 @@ class LocalPages:
         if page is None:
             return _json(404, {"message": f"No page {request.method} {request.path}"})
         try:
-            body = json.loads(await request.stream.read() or b"{}") if request.stream else {}
+            given = await request.stream.read() if request.stream is not None else request.body
+            body = json.loads(given or b"{}")
             return _json(200, await page(body))
         except (ValueError, KeyError, TypeError) as error:
             return _json(400, {"message": f"The request could not be understood: {error}"})
