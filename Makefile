@@ -3,7 +3,7 @@ BIN := .venv/bin
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check fmt test test-all demo up faults bench coverage lock
+.PHONY: java help setup check fmt test test-all demo up faults bench coverage lock
 
 help: ## List the commands
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -49,6 +49,9 @@ bench: setup ## Measure, beside Moto's server in the same run
 
 coverage: setup ## Write docs/reference/coverage.md from the code
 	$(BIN)/python -m tests.coverage_table
+
+java: setup ## Build the Java bootstrap of its source (needs javac 17)
+	$(BIN)/python -m tests.engine.java_jar
 
 lock: ## Renew the lock files (needs uv)
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --extra postgres -o requirements.lock pyproject.toml

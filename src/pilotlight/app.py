@@ -37,6 +37,8 @@ from pilotlight.engine.agent import Agent
 from pilotlight.engine.contract import IsolationUnavailable
 from pilotlight.engine.packages import Packages
 from pilotlight.engine.runtimes.interpreters import Interpreters
+from pilotlight.engine.runtimes.java import JavaRuntime
+from pilotlight.engine.runtimes.jvms import Jvms
 from pilotlight.engine.runtimes.node import NodeRuntime
 from pilotlight.engine.runtimes.nodes import Nodes
 from pilotlight.engine.runtimes.python import PythonRuntime
@@ -219,7 +221,8 @@ class Node:
         )
         nodes = Nodes(strict=self.settings.strict_runtimes)
         rubies = Rubies(strict=self.settings.strict_runtimes)
-        self._languages = (self.interpreters, nodes, rubies)
+        jvms = Jvms(strict=self.settings.strict_runtimes)
+        self._languages = (self.interpreters, nodes, rubies, jvms)
         node = NodeRuntime(
             nodes=nodes,
             bootstrap=node_bootstrap,
@@ -233,9 +236,15 @@ class Node:
             endpoint=self.endpoint,
             egress=self.settings.egress,
         )
+        java = JavaRuntime(
+            jvms=jvms,
+            bootstrap=await asyncio.to_thread(install_bootstrap, shared, "java"),
+            endpoint=self.endpoint,
+            egress=self.settings.egress,
+        )
         agent = Agent(
             factory=self.factory,
-            runtimes=Runtimes({"python3.": runtime, "nodejs": node, "ruby": ruby}),
+            runtimes=Runtimes({"python3.": runtime, "nodejs": node, "ruby": ruby, "java": java}),
             logs=self.logs,
             credentials=FunctionCredentials(self.credentials, principals),
             endpoints=Endpoints(self.server),

@@ -17,6 +17,8 @@ from pilotlight.clock import Clock
 from pilotlight.engine.agent import Agent
 from pilotlight.engine.contract import Credentials, FunctionVersion, InstanceIdentity, Invocation, Outcome
 from pilotlight.engine.runtimes.interpreters import Interpreters
+from pilotlight.engine.runtimes.java import JavaRuntime
+from pilotlight.engine.runtimes.jvms import Jvms
 from pilotlight.engine.runtimes.node import NodeRuntime
 from pilotlight.engine.runtimes.nodes import Nodes
 from pilotlight.engine.runtimes.python import PythonRuntime, Road
@@ -180,7 +182,9 @@ class World:
 
 
 @contextlib.asynccontextmanager
-async def world(directory: Path, isolation: Isolation, road: Road | None) -> AsyncIterator[World]:
+async def world(
+    directory: Path, isolation: Isolation, road: Road | None, *, init_seconds: float = INIT_SECONDS
+) -> AsyncIterator[World]:
     directory.chmod(0o755)
     bootstrap = install_bootstrap(directory, "python")
     boto3 = install_boto3(directory)
@@ -217,16 +221,22 @@ async def world(directory: Path, isolation: Isolation, road: Road | None) -> Asy
             endpoint="http://127.0.0.1:9",
             egress=False,
         )
+        java = JavaRuntime(
+            jvms=Jvms(strict=False),
+            bootstrap=install_bootstrap(directory, "java"),
+            endpoint="http://127.0.0.1:9",
+            egress=False,
+        )
         made.agent = Agent(
             factory=factory,
-            runtimes=Runtimes({"python3.": made.runtime, "nodejs": made.node, "ruby": made.ruby}),
+            runtimes=Runtimes({"python3.": made.runtime, "nodejs": made.node, "ruby": made.ruby, "java": java}),
             logs=made.logs,
             credentials=credentials,
             endpoints=made.endpoints,
             clock=made.clock,
             ids=Ids(),
             idle_seconds=IDLE_SECONDS,
-            init_seconds=INIT_SECONDS,
+            init_seconds=init_seconds,
             group=group,
         )
         try:
