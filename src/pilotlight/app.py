@@ -41,6 +41,7 @@ from pilotlight.engine.runtimes.java import JavaRuntime
 from pilotlight.engine.runtimes.jvms import Jvms
 from pilotlight.engine.runtimes.node import NodeRuntime
 from pilotlight.engine.runtimes.nodes import Nodes
+from pilotlight.engine.runtimes.provided import ProvidedRuntime
 from pilotlight.engine.runtimes.python import PythonRuntime
 from pilotlight.engine.runtimes.registry import Runtimes
 from pilotlight.engine.runtimes.rubies import Rubies
@@ -242,9 +243,10 @@ class Node:
             endpoint=self.endpoint,
             egress=self.settings.egress,
         )
+        provided = ProvidedRuntime(endpoint=self.endpoint, egress=self.settings.egress)
         agent = Agent(
             factory=self.factory,
-            runtimes=Runtimes({"python3.": runtime, "nodejs": node, "ruby": ruby, "java": java}),
+            runtimes=Runtimes({"python3.": runtime, "nodejs": node, "ruby": ruby, "java": java, "provided.": provided}),
             logs=self.logs,
             credentials=FunctionCredentials(self.credentials, principals),
             endpoints=Endpoints(self.server),

@@ -21,6 +21,7 @@ from pilotlight.engine.runtimes.java import JavaRuntime
 from pilotlight.engine.runtimes.jvms import Jvms
 from pilotlight.engine.runtimes.node import NodeRuntime
 from pilotlight.engine.runtimes.nodes import Nodes
+from pilotlight.engine.runtimes.provided import ProvidedRuntime
 from pilotlight.engine.runtimes.python import PythonRuntime, Road
 from pilotlight.engine.runtimes.registry import Runtimes
 from pilotlight.engine.runtimes.rubies import Rubies
@@ -227,9 +228,12 @@ async def world(
             endpoint="http://127.0.0.1:9",
             egress=False,
         )
+        provided = ProvidedRuntime(endpoint="http://127.0.0.1:9", egress=False)
         made.agent = Agent(
             factory=factory,
-            runtimes=Runtimes({"python3.": made.runtime, "nodejs": made.node, "ruby": made.ruby, "java": java}),
+            runtimes=Runtimes(
+                {"python3.": made.runtime, "nodejs": made.node, "ruby": made.ruby, "java": java, "provided.": provided}
+            ),
             logs=made.logs,
             credentials=credentials,
             endpoints=made.endpoints,

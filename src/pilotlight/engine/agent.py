@@ -16,6 +16,7 @@ from pilotlight.engine.admission import Admission
 from pilotlight.engine.contract import (
     CredentialSource,
     EndpointServer,
+    EntrypointInvalid,
     FunctionVersion,
     InstanceIdentity,
     Invocation,
@@ -26,6 +27,7 @@ from pilotlight.engine.contract import (
 from pilotlight.engine.instance import INIT_SECONDS_MAX, InitFailed, Instance
 from pilotlight.engine.life_cycle import State
 from pilotlight.engine.provisioning import Provisioning
+from pilotlight.engine.runtime_api.server import RuntimeApi
 from pilotlight.engine.sandbox.contract import Sandbox, SandboxFactory, SandboxSpec
 from pilotlight.engine.spares import Process, Spares
 from pilotlight.engine.wires import Wires
@@ -65,7 +67,7 @@ class Runtime(Protocol):
     async def start(
         self, version: FunctionVersion, sandbox: Sandbox, environment: dict[str, str]
     ) -> tuple[Wires, Process]:
-        """Start the bootstrap in a furnished sandbox."""
+        """Start the bootstrap in a furnished sandbox. Raises EntrypointInvalid."""
         ...
 
     def start_frame(
@@ -161,11 +163,19 @@ class Agent:
             # AWS: a function runs on when its caller hangs up.
             self._later(self._finish_alone(instance))
             raise
-        self._give_back(instance)
+        if instance.settled:
+            self._give_back(instance)
+        else:
+            self._later(self._settle(instance))
         return outcome
 
     async def _finish_alone(self, instance: Instance) -> None:
         await instance.finish()
+        await self._settle(instance)
+
+    async def _settle(self, instance: Instance) -> None:
+        """The answer has left, and something inside goes on working."""
+        await instance.settle()
         self._give_back(instance)
 
     def _take(self, version: FunctionVersion, invocation: Invocation) -> Instance | None:
@@ -223,18 +233,30 @@ class Agent:
                 "AWS_LAMBDA_LOG_STREAM_NAME": stream,
                 "AWS_LAMBDA_INITIALIZATION_TYPE": "provisioned-concurrency" if provisioned else "on-demand",
             }
+            if sandbox.api_listener is not None:
+                instance.api = RuntimeApi(sandbox.api_listener, self._later)
             instance.initialising(*runtime.describe(version), again=again_for is not None)
             if spare is not None:
                 wires, instance.process = spare.wires, spare.process
             else:
-                wires, instance.process = await runtime.start(version, sandbox, environment)
+                wires, instance.process = await self._bootstrap(instance, runtime, environment)
             instance.connect(wires)
+            if wires.http:
+                self._later(instance.watch())
             frame = runtime.start_frame(version, sandbox, environment, stream)
             await instance.initialise(frame, self._init_seconds if again_for is None else again_for)
         except BaseException:
             self._end_later(instance)
             raise
         return instance
+
+    async def _bootstrap(
+        self, instance: Instance, runtime: Runtime, environment: dict[str, str]
+    ) -> tuple[Wires, Process]:
+        try:
+            return await runtime.start(instance.version, instance.sandbox, environment)
+        except EntrypointInvalid as error:
+            raise instance.not_started(error) from None
 
     async def _serve_endpoint(self, instance: Instance, access_key_id: str) -> None:
         version, listener = instance.version, instance.sandbox.listener

@@ -112,6 +112,10 @@ class RuntimeUnavailable(Exception):
     """The host has no interpreter for this runtime; the message says how to get one."""
 
 
+class EntrypointInvalid(Exception):
+    """The function's own program cannot be executed; the message is what its log and its invoker read."""
+
+
 class IsolationUnavailable(Exception):
     """The host does not give what the sandbox needs; the message names it and its cure."""
 

@@ -16,11 +16,13 @@ from typing import Any
 
 from pilotlight.clock import Clock
 from pilotlight.engine import failures, frames
-from pilotlight.engine.contract import FunctionVersion, Invocation, LogSink, Outcome
+from pilotlight.engine.contract import EntrypointInvalid, FunctionVersion, Invocation, LogSink, Outcome
 from pilotlight.engine.failures import Failure
 from pilotlight.engine.frames import Channel
 from pilotlight.engine.life_cycle import Event, State, after
 from pilotlight.engine.report import Report, SystemLog
+from pilotlight.engine.runtime_api.runtime import RuntimeSide
+from pilotlight.engine.runtime_api.server import RuntimeApi
 from pilotlight.engine.sandbox.contract import Sandbox
 from pilotlight.engine.spares import Process
 from pilotlight.engine.streams import STREAM_BYTES_MAX, Streaming
@@ -31,6 +33,8 @@ LOG_TAIL_BYTES = 4096
 EXIT_SECONDS_MAX = 5.0
 MEMORY_SECONDS = 0.05
 """How old the memory that a report shows may be. What an invocation of that length used is always in its report."""
+SETTLE_SECONDS = 0.005
+"""How long an answer is held back for the report of its invocation: a runtime asks for the next one within that."""
 VCPU_MB = 1769
 """AWS: a function has one vCPU for each 1,769 MB."""
 
@@ -60,11 +64,17 @@ class _Under:
     began: float
     seconds: float
     """From `began` to its deadline."""
+    ready: bool = True
+    """The bootstrap is done with it. One that answers by frames is when it answers."""
     tail: bytearray = field(default_factory=bytearray)
     answer: tuple[int, bytes, int] | None = None
     lost: bool = False
     woken: asyncio.Future[None] | None = None
     streaming: Streaming | None = None
+
+    @property
+    def settled(self) -> bool:
+        return self.ready or self.lost
 
     def wake(self) -> None:
         if self.woken is not None and not self.woken.done():
@@ -89,7 +99,8 @@ class Instance:
         """Wall time: when its credentials are about to end."""
         self.close_endpoint: Callable[[], Awaitable[None]] | None = None
         self.process: Process | None = None
-        self.channel = Channel()
+        self.channel: Channel | RuntimeSide = Channel()
+        self.api: RuntimeApi | None = None
         self._clock = clock
         self._logs = logs
         self._system = SystemLog(version)
@@ -99,6 +110,7 @@ class Instance:
         self._again = False
         self._init_ms: float | None = None
         self._limited = False
+        self._over_http = False
         self._memory_read = -MEMORY_SECONDS
         self._memory_mb = 0
         self._ended = False
@@ -125,9 +137,23 @@ class Instance:
 
     def connect(self, wires: Wires) -> None:
         """To the bootstrap that was started."""
-        self.channel = wires.channel
-        wires.channel.attach(self._on_frame, self._on_lost)
+        self._over_http = wires.http
+        if wires.http:
+            assert self.api is not None
+            self.channel = self.api.runtime
+        else:
+            self.channel = wires.channel
+        self.channel.attach(self._on_frame, self._on_lost)
         wires.output.attach(self._native_output)
+
+    async def watch(self) -> None:
+        """Notice that a bootstrap has ended which has no channel of its own to break."""
+        if self.process is not None and self.api is not None:
+            await self.process.wait()
+            self.api.runtime.lost()
+
+    def not_started(self, error: EntrypointInvalid) -> InitFailed:
+        return self._init_failed(InitFailed(self, "error", "Runtime.InvalidEntrypoint", how=str(error)))
 
     async def initialise(self, start: Mapping[str, Any], seconds_max: float) -> None:
         """Hand over the start, and wait until the handler is loaded. Raises InitFailed."""
@@ -190,7 +216,8 @@ class Instance:
         wall_ms, now = self._clock.wall_ms(), self._clock.monotonic()
         spent_ms = int((now - began) * 1000) if began is not None else 0
         deadline_ms = invocation.deadline_ms or wall_ms - spent_ms + self.version.timeout_seconds * 1000
-        self._under = _Under(invocation.request_id, began or now, (deadline_ms - wall_ms + spent_ms) / 1000)
+        seconds = (deadline_ms - wall_ms + spent_ms) / 1000
+        self._under = _Under(invocation.request_id, began or now, seconds, ready=not self._over_http)
         if invocation.sink is not None:
             self._under.streaming = Streaming(invocation.sink, self._allow)
         self._log(self._system.start(wall_ms, invocation.request_id))
@@ -201,11 +228,16 @@ class Instance:
         self.channel.send(frames.TAKEN, size.to_bytes(4, "little"))
 
     async def finish(self) -> Outcome:
-        """Wait for the answer; the state is then IDLE or DEAD. Where a waiter was cancelled, another may wait on."""
+        """Wait for the answer. Where a waiter was cancelled, another may wait on.
+
+        The state is then IDLE or DEAD, but where something inside is not done yet: then `settled` is false, and
+        `settle` must follow. AWS: the answer does not wait for that.
+        """
         under = self._under
         assert under is not None
+        remaining = under.began + under.seconds - self._clock.monotonic()
         try:
-            async with asyncio.timeout(under.began + under.seconds - self._clock.monotonic()):
+            async with asyncio.timeout(remaining):
                 while under.answer is None and not under.lost:
                     under.woken = asyncio.get_running_loop().create_future()
                     await under.woken
@@ -213,12 +245,29 @@ class Instance:
             return self._timed_out(under)
         if under.answer is None:
             return await self._exited(under)
-        now = self._clock.monotonic()
-        self.idle_since = now
-        self.step(Event.ANSWERED)
-        if under.lost:
-            self.step(Event.EXITED)
-        return self._answered(under, *under.answer, duration_ms=(now - under.began) * 1000)
+        if not under.settled:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(min(SETTLE_SECONDS, remaining)):
+                    await _settled(under)
+        return self._answered(under)
+
+    @property
+    def settled(self) -> bool:
+        """Nothing inside works on an invocation any more."""
+        return self._under is None
+
+    async def settle(self) -> None:
+        """Wait until the invocation whose answer has left is over, at the latest at its deadline."""
+        under = self._under
+        if under is None:
+            return
+        try:
+            async with asyncio.timeout(under.began + under.seconds - self._clock.monotonic()):
+                await _settled(under)
+        except TimeoutError:
+            self._timed_out(under)
+        else:
+            self._answered(under)
 
     def freeze(self) -> None:
         if self.state is State.IDLE:
@@ -233,6 +282,8 @@ class Instance:
         if self.state is not State.DEAD:
             self.step(Event.EXITED)
         self.channel.close()
+        if self.api is not None:
+            self.api.close()
         if self.close_endpoint is not None:
             await self.close_endpoint()
         self.sandbox.kill()
@@ -240,8 +291,16 @@ class Instance:
 
     # Answers.
 
-    def _answered(self, under: _Under, kind: int, body: bytes, size: int, *, duration_ms: float) -> Outcome:
-        request_id = under.request_id
+    def _answered(self, under: _Under) -> Outcome:
+        assert under.answer is not None
+        kind, body, size = under.answer
+        now = self._clock.monotonic()
+        request_id, duration_ms = under.request_id, (now - under.began) * 1000
+        if under.settled:
+            self.idle_since = now
+            self.step(Event.ANSWERED)
+            if under.lost:
+                self.step(Event.EXITED)
         if kind == frames.FAILURE:
             return self._finished(under, self._report(request_id, duration_ms), body, "Unhandled")
         if size > len(body):
@@ -296,12 +355,11 @@ class Instance:
         out_of_memory: bool = False,
     ) -> Report:
         used = self._memory_used_mb()
-        init_ms, self._init_ms = self._init_ms, None
         return Report(
             request_id=request_id,
             duration_ms=duration_ms,
             memory_used_mb=self.version.memory_mb if out_of_memory else min(used, self.version.memory_mb),
-            init_ms=init_ms,
+            init_ms=self._init_ms,
             status=status,
             error_type=error_type,
             provisioned=self.provisioned,
@@ -317,8 +375,9 @@ class Instance:
         return self._memory_mb
 
     def _finished(self, under: _Under, report: Report, payload: bytes, function_error: str) -> Outcome:
-        self._log(self._system.end(self._clock.wall_ms(), report))
-        self._under = None
+        if under.settled or self.state is State.DEAD:
+            self._log(self._system.end(self._clock.wall_ms(), report))
+            self._under = self._init_ms = None
         return Outcome(
             payload=payload,
             function_error=function_error,  # type: ignore[arg-type]
@@ -340,6 +399,9 @@ class Instance:
         elif kind in (frames.READY, frames.INIT_FAILED):
             if self._ready is not None and not self._ready.done():
                 self._ready.set_result((kind, body))
+            elif kind == frames.READY and self._under is not None:
+                self._under.ready = True
+                self._under.wake()
         elif kind in (frames.STREAM, frames.DATA):
             self._on_stream(kind, body, size)
         elif self._under is not None and self._under.answer is None:
@@ -390,6 +452,12 @@ class Instance:
             stream=self.stream,
             lines=[(now_ms, text) for text in texts],
         )
+
+
+async def _settled(under: _Under) -> None:
+    while not under.settled:
+        under.woken = asyncio.get_running_loop().create_future()
+        await under.woken
 
 
 def _invoke_body(invocation: Invocation, deadline_ms: int) -> bytes:

@@ -57,6 +57,8 @@ class Wires:
 
     channel: Channel
     output: Output
+    http: bool = False
+    """The bootstrap speaks the Runtime API, and not by this channel."""
 
     def close(self) -> None:
         """The output's end is left to its writers: what a dying process wrote still arrives."""
@@ -88,4 +90,19 @@ async def make_wires() -> AsyncIterator[tuple[Wires, Ends]]:
         os.close(writing)
         if not done:
             wires.channel.close()
+            wires.output.close()
+
+
+@asynccontextmanager
+async def make_output() -> AsyncIterator[tuple[Wires, int]]:
+    """For a bootstrap that speaks the Runtime API: only what it writes. Its end is open only inside."""
+    reading, writing = os.pipe()
+    wires = Wires(Channel(), Output(reading), http=True)
+    done = False
+    try:
+        yield wires, writing
+        done = True
+    finally:
+        os.close(writing)
+        if not done:
             wires.output.close()

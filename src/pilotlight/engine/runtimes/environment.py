@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 from pilotlight.engine.contract import FunctionVersion
-from pilotlight.engine.sandbox.contract import ENDPOINT_PORT, Sandbox
+from pilotlight.engine.sandbox.contract import API_PORT, ENDPOINT_PORT, Sandbox
 from pilotlight.engine.sandbox.plain import PlainSandbox
 
 PATH = "/var/lang/bin:/usr/local/bin:/usr/bin/:/bin:/opt/bin"
-RUNTIME_API = "127.0.0.1:9001"
+RUNTIME_API = f"127.0.0.1:{API_PORT}"
 
 
 def endpoint_of(sandbox: Sandbox, outside: str) -> str:
     """Where a function finds its cloud; `outside` is for those without a sandbox."""
     return f"http://127.0.0.1:{ENDPOINT_PORT}" if sandbox.isolated else outside
+
+
+def runtime_api_of(sandbox: Sandbox) -> str:
+    if sandbox.isolated or sandbox.api_listener is None:
+        return RUNTIME_API
+    host, port = sandbox.api_listener.getsockname()
+    return f"{host}:{port}"
 
 
 def places(version: FunctionVersion, sandbox: Sandbox) -> tuple[str, list[str]]:
@@ -27,7 +34,7 @@ def scratch(sandbox: Sandbox) -> dict[str, str]:
     return {"TMPDIR": str(sandbox.scratch)} if isinstance(sandbox, PlainSandbox) else {}
 
 
-def reserved(version: FunctionVersion, task_root: str, runtime_dir: str) -> dict[str, str]:
+def reserved(version: FunctionVersion, sandbox: Sandbox, task_root: str, runtime_dir: str) -> dict[str, str]:
     """Over the function's own variables. Credentials are added by the agent."""
     # AWS: only functions with the JSON format see these; libraries go by them.
     json = {"AWS_LAMBDA_LOG_FORMAT": "JSON", "AWS_LAMBDA_LOG_LEVEL": version.application_log_level or "INFO"}
@@ -47,5 +54,5 @@ def reserved(version: FunctionVersion, task_root: str, runtime_dir: str) -> dict
         "AWS_XRAY_DAEMON_ADDRESS": "127.0.0.1:2000",
         "_AWS_XRAY_DAEMON_ADDRESS": "127.0.0.1",
         "_AWS_XRAY_DAEMON_PORT": "2000",
-        "AWS_LAMBDA_RUNTIME_API": RUNTIME_API,
+        "AWS_LAMBDA_RUNTIME_API": runtime_api_of(sandbox),
     }

@@ -123,7 +123,7 @@ class PythonRuntime:
             "TZ": ":UTC",
             "AWS_ENDPOINT_URL": endpoint_of(sandbox, self._endpoint),
             **version.environment,
-            **reserved(version, task, RUNTIME_PLACE if sandbox.isolated else str(self._boto3)),
+            **reserved(version, sandbox, task, RUNTIME_PLACE if sandbox.isolated else str(self._boto3)),
             **scratch(sandbox),
         }
 

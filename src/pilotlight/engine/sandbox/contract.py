@@ -15,6 +15,8 @@ from typing import Any, Protocol
 
 ENDPOINT_PORT = 4566
 """Where a function finds its cloud, at 127.0.0.1 inside its own network namespace."""
+EXEC_REPORT = -1
+"""Stands for a number of a descriptor where `Launch.report` is handed on."""
 API_PORT = 9001
 """Where it finds the Runtime, Extensions and Telemetry APIs, likewise."""
 
@@ -45,6 +47,9 @@ class Launch:
     working_directory: str = "/var/task"
     descriptors: Mapping[int, int] = field(default_factory=dict)
     """Number inside → descriptor of ours. 0, 1 and 2 are /dev/null where not named."""
+    report: int | None = None
+    """A descriptor of ours that gets the error's number as text where the program cannot be executed. It is closed when
+    that is known, either way. (A sandbox that knows at once raises OSError in `spawn`.)"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +65,7 @@ class Sandbox(Protocol):
     listener: socket.socket | None
     """Listens at 127.0.0.1:ENDPOINT_PORT inside; accepted on from outside. None where there is no inside."""
     api_listener: socket.socket | None
-    """The same for the Runtime API. Without a sandbox it is a port of the host's loopback that nobody else is told of."""
+    """The same for the Runtime API. Without a sandbox it is a port of the host's loopback."""
     isolated: bool
     """Whether code and layers are at /var/task and /opt, or where they are on the host."""
 

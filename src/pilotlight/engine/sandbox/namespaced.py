@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import os
+import signal
 import socket
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 
 from pilotlight.engine.sandbox import linux
 from pilotlight.engine.sandbox.cgroup import PROCESSES_MAX, Cgroup
-from pilotlight.engine.sandbox.contract import Entry, Launch
+from pilotlight.engine.sandbox.contract import EXEC_REPORT, Entry, Launch
 from pilotlight.engine.sandbox.daemon import DaemonClient
 
 NAMESPACES = linux.CLONE_NEWNS | linux.CLONE_NEWNET | linux.CLONE_NEWIPC | linux.CLONE_NEWUTS | linux.CLONE_NEWPID
@@ -72,12 +73,15 @@ class NamespaceSandbox:
 
     async def spawn(self, launch: Launch) -> int:
         entry = self.entry()
-        numbers = list(launch.descriptors)
+        given = dict(launch.descriptors)
+        if launch.report is not None:
+            given[EXEC_REPORT] = launch.report
+        numbers = list(given)
         self._spawning += 1
         try:
             answer, _ = await self._daemon.order(
                 "spawn",
-                [*entry.descriptors, *(launch.descriptors[number] for number in numbers)],
+                [*entry.descriptors, *(given[number] for number in numbers)],
                 plan=entry.plan,
                 numbers=numbers,
                 argv=list(launch.argv),
@@ -150,3 +154,6 @@ class NamespaceSandbox:
             if listener is not None:
                 listener.close()
         self.listener = self.api_listener = None
+        for future in self._exits.values():
+            if not future.done():
+                future.set_result(-signal.SIGKILL)  # whoever waits is not told any more

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import os
 import shutil
 import signal
@@ -20,6 +21,8 @@ from pilotlight.engine.sandbox.contract import Entry, Launch, SandboxSpec
 from pilotlight.ids import Ids
 
 EXIT_POLL_SECONDS = 0.02
+_EXECUTABLE = (b"#!", b"\x7fELF", b"\xcf\xfa\xed\xfe", b"\xca\xfe\xba\xbe")
+"""Scripts, and the programs of Linux and macOS."""
 
 
 class PlainSandbox:
@@ -46,8 +49,12 @@ class PlainSandbox:
                 actions.append((os.POSIX_SPAWN_OPEN, number, os.devnull, os.O_RDWR, 0))
         actions += [(os.POSIX_SPAWN_DUP2, descriptor, number) for number, descriptor in moved.items()]
         environment = {**launch.environment, "TMPDIR": str(self._scratch)}
+        argv = list(launch.argv)
+        if launch.report is not None:  # a program that is not ours, which does not find its directory itself
+            check_executable(argv[0])
+            argv = ["/bin/sh", "-c", 'cd "$0" && exec "$@"', launch.working_directory, *argv]
         try:
-            pid = os.posix_spawn(launch.argv[0], list(launch.argv), environment, file_actions=actions, setsid=True)
+            pid = os.posix_spawn(argv[0], argv, environment, file_actions=actions, setsid=True)
         finally:
             for descriptor in moved.values():
                 os.close(descriptor)
@@ -118,6 +125,18 @@ class PlainSandbox:
         for pid in self._leaders:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(pid, number)
+
+
+def check_executable(program: str) -> None:
+    """What execve would find, before a shell is asked, which would interpret anything. Raises OSError."""
+    if not os.path.isfile(program):
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+    if not os.access(program, os.X_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    with open(program, "rb") as file:
+        head = file.read(4)
+    if not head.startswith(_EXECUTABLE):
+        raise OSError(errno.ENOEXEC, os.strerror(errno.ENOEXEC))
 
 
 def _loopback() -> socket.socket:

@@ -20,6 +20,7 @@ if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
 
 from pilotlight.engine.sandbox import channel, enter, holder, linux, mounts, network, tmp
+from pilotlight.engine.sandbox.contract import EXEC_REPORT
 
 _INSIDE_DESCRIPTOR = 200
 """Descriptors on their way into a program are kept above this number, out of the way of their targets."""
@@ -214,12 +215,15 @@ class Daemon:
 
 def _execute(message: dict[str, Any], given: dict[int, int]) -> None:
     """Become the program, inside already, with the descriptors it was given and no other."""
+    report = given.pop(EXEC_REPORT, None)
     try:
+        if report is not None:
+            report = _lift(report)
         null = os.open("/dev/null", os.O_RDWR)
         safe = {number: _lift(given.get(number, null)) for number in {0, 1, 2, *given}}
         for number, descriptor in safe.items():
             os.dup2(descriptor, number, inheritable=True)
-        enter.close_others(given)
+        enter.close_others((*given, report) if report is not None else given)
         for number in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT, signal.SIGCHLD):
             signal.signal(number, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_SETMASK, [])
@@ -227,7 +231,10 @@ def _execute(message: dict[str, Any], given: dict[int, int]) -> None:
         argv = message["argv"]
         os.execvpe(argv[0], argv, message["environment"])
     except OSError as error:
-        os.write(2, f"{message['argv'][0]}: {error.strerror}\n".encode())
+        if report is not None:
+            os.write(report, b"%d" % (error.errno or 0))
+        else:
+            os.write(2, f"{message['argv'][0]}: {error.strerror}\n".encode())
     finally:
         os._exit(127)
 

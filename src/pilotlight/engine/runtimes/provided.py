@@ -1,0 +1,148 @@
+"""`provided.al2` and `provided.al2023`: the package's own `bootstrap`, which speaks the Runtime API.
+
+Go, Rust, C++, .NET native AOT and shell scripts run so. What Amazon Linux has beside libc is not here: a program finds
+the host's `/usr`. A static binary does not care.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+from collections.abc import AsyncIterator, Hashable
+from contextlib import asynccontextmanager
+from typing import Any
+
+from pilotlight.engine.contract import EntrypointInvalid, FunctionVersion
+from pilotlight.engine.runtimes.environment import PATH, endpoint_of, places, reserved, scratch
+from pilotlight.engine.sandbox.contract import Launch, Sandbox, SandboxSpec
+from pilotlight.engine.spares import Process
+from pilotlight.engine.wires import Wires, make_output
+
+LIBRARY_PATH = "/lib64:/usr/lib64:/var/runtime:/var/runtime/lib:/var/task:/var/task/lib:/opt/lib"
+
+
+class ExecutedProcess:
+    baseline_mb = 0
+
+    def __init__(self, sandbox: Sandbox, pid: int) -> None:
+        self._sandbox = sandbox
+        self._pid = pid
+
+    async def wait(self) -> int | None:
+        return await self._sandbox.wait_exit(self._pid)
+
+
+class ProvidedRuntime:
+    def __init__(self, *, endpoint: str, egress: bool) -> None:
+        """`endpoint` is the cloud's own, for functions without a sandbox."""
+        self._endpoint = endpoint
+        self._egress = egress
+
+    def spec(self, version: FunctionVersion) -> SandboxSpec:
+        return SandboxSpec(
+            code=version.code,
+            layers=version.layers,
+            memory_mb=version.memory_mb,
+            ephemeral_mb=version.ephemeral_mb,
+            egress=self._egress,
+        )
+
+    def describe(self, version: FunctionVersion) -> tuple[str, str]:
+        named = f"{version.runtime.replace('.', ':', 1)}.v1"
+        return named, hashlib.sha256(named.encode()).hexdigest()
+
+    def environment(self, version: FunctionVersion, sandbox: Sandbox) -> dict[str, str]:
+        task, opts = places(version, sandbox)
+        libraries = LIBRARY_PATH if sandbox.isolated else ":".join(f"{root}/lib" for root in (task, *opts))
+        return {
+            **scratch(sandbox),
+            "PATH": PATH,
+            "LD_LIBRARY_PATH": libraries,
+            "LANG": "en_US.UTF-8",
+            "TZ": ":UTC",
+            "AWS_ENDPOINT_URL": endpoint_of(sandbox, self._endpoint),
+            **version.environment,
+            **reserved(version, sandbox, task, "/var/runtime"),
+            **scratch(sandbox),
+        }
+
+    def start_frame(
+        self, version: FunctionVersion, sandbox: Sandbox, environment: dict[str, str], stream: str
+    ) -> dict[str, Any]:
+        return {}
+
+    def sort(self, version: FunctionVersion) -> Hashable | None:
+        return None
+
+    async def fork_spare(self, sort: Hashable, sandbox: Sandbox) -> tuple[Wires, Process] | None:
+        return None
+
+    async def start(
+        self, version: FunctionVersion, sandbox: Sandbox, environment: dict[str, str]
+    ) -> tuple[Wires, Process]:
+        task, opts = places(version, sandbox)
+        program = _bootstrap(version, [task, *(opts or ["/opt"])])
+        async with make_output() as (wires, output):
+            pid = await execute(sandbox, [program], environment, task, output)
+        return wires, ExecutedProcess(sandbox, pid)
+
+
+def _bootstrap(version: FunctionVersion, roots: list[str]) -> str:
+    """AWS: the package's `bootstrap`, else a layer's; looked for where they are on the host."""
+    if (version.code / "bootstrap").is_file():
+        return f"{roots[0]}/bootstrap"
+    for number, layer in enumerate(reversed(version.layers)):
+        if (layer / "bootstrap").is_file():
+            return f"{roots[min(number + 1, len(roots) - 1)]}/bootstrap"
+    names = " ".join(f"{root}/bootstrap" for root in ("/var/task", "/opt"))
+    raise EntrypointInvalid(f"Couldn't find valid bootstrap(s): [{names}]")
+
+
+async def execute(
+    sandbox: Sandbox, argv: list[str], environment: dict[str, str], working_directory: str, output: int
+) -> int:
+    """Start a program of the function's own; its pid. Raises EntrypointInvalid, in the words that Lambda has for it."""
+    async with _reported() as (told, report):
+        try:
+            pid = await sandbox.spawn(
+                Launch(
+                    argv=argv,
+                    environment=environment,
+                    working_directory=working_directory,
+                    descriptors={1: output, 2: output},
+                    report=report,
+                )
+            )
+        except OSError as error:
+            raise _invalid(argv[0], error.errno or 0) from None
+        finally:
+            os.close(report)
+        if number := await told:
+            raise _invalid(argv[0], int(number))
+    return pid
+
+
+@asynccontextmanager
+async def _reported() -> AsyncIterator[tuple[asyncio.Future[bytes], int]]:
+    """A pipe whose far end is closed by a program that is executed, and written to by one that cannot be. The far end
+    is the caller's to close."""
+    loop = asyncio.get_running_loop()
+    reading, writing = os.pipe()
+    told: asyncio.Future[bytes] = loop.create_future()
+
+    def readable() -> None:
+        loop.remove_reader(reading)
+        if not told.done():
+            told.set_result(os.read(reading, 16))
+
+    loop.add_reader(reading, readable)
+    try:
+        yield told, writing
+    finally:
+        loop.remove_reader(reading)
+        os.close(reading)
+
+
+def _invalid(program: str, number: int) -> EntrypointInvalid:
+    return EntrypointInvalid(f"fork/exec {program}: {os.strerror(number).lower()}")
