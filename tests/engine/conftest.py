@@ -49,3 +49,15 @@ async def sandboxed(request: pytest.FixtureRequest, tmp_path_factory: pytest.Tem
     isolation, road = cast(tuple[Isolation, Road], request.param)
     async with world(tmp_path_factory.mktemp(f"sandboxed-{road}"), isolation, road) as made:
         yield made
+
+
+@pytest_asyncio.fixture(
+    scope="session",
+    loop_scope="session",
+    params=["plain", pytest.param("namespaces", marks=needs_root)],
+)
+async def provided(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
+    """A world for programs that speak the Runtime API and the Extensions API, in each isolation."""
+    isolation = cast(Isolation, request.param)
+    async with world(tmp_path_factory.mktemp(f"provided-{isolation}"), isolation, "exec") as made:
+        yield made

@@ -267,7 +267,8 @@ class Instance:
         except TimeoutError:
             self._timed_out(under)
         else:
-            self._answered(under)
+            if not self._ended:
+                self._answered(under)
 
     def freeze(self) -> None:
         if self.state is State.IDLE:
@@ -281,6 +282,9 @@ class Instance:
         self._ended = True
         if self.state is not State.DEAD:
             self.step(Event.EXITED)
+        if self._under is not None:
+            self._under.lost = True
+            self._under.wake()
         self.channel.close()
         if self.api is not None:
             self.api.close()
@@ -333,7 +337,8 @@ class Instance:
         return self._finished(under, report, failure.payload, "Unhandled")
 
     def _die(self) -> None:
-        self.step(Event.EXITED)
+        if self.state is not State.DEAD:
+            self.step(Event.EXITED)
         self.channel.close()
         self.sandbox.kill()
 

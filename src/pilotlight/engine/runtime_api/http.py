@@ -112,11 +112,11 @@ class Connection(asyncio.Protocol):
             self._transport.abort()
 
     def pause(self) -> None:
-        if self._transport is not None:
+        if self.alive and self._transport is not None:
             self._transport.pause_reading()
 
     def resume(self) -> None:
-        if self._transport is not None:
+        if self.alive and self._transport is not None:
             self._transport.resume_reading()
 
     def flush(self) -> None:

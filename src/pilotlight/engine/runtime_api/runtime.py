@@ -19,6 +19,8 @@ from pilotlight.engine import frames
 from pilotlight.engine.runtime_api import answers
 from pilotlight.engine.runtime_api.answers import Refused
 from pilotlight.engine.runtime_api.http import Exchange
+from pilotlight.engine.runtime_api.streaming import Outgoing
+from pilotlight.engine.streams import STREAM_BYTES_MAX
 
 RESPONSE_BYTES_MAX = 6 * 1024 * 1024 + 100
 """AWS: what "6 MB" is."""
@@ -53,6 +55,8 @@ class RuntimeSide:
         self._waiting: Exchange | None = None
         self._given: tuple[bytes, dict[str, str]] | None = None
         self._request_id = ""
+        self._streams = False
+        self._outgoing: Outgoing | None = None
         self._on_frame: Callable[[int, bytes, int], None] = _ignore
         self._on_lost: Callable[[], None] | None = None
         self._lost = False
@@ -72,9 +76,11 @@ class RuntimeSide:
 
     def send(self, kind: int, body: bytes) -> None:
         if kind == frames.INVOKE:
-            self._given = _as_answer(body)
+            self._given, self._streams = _as_answer(body)
             self._request_id = self._given[1]["Lambda-Runtime-Aws-Request-Id"]
             self._give()
+        elif kind == frames.TAKEN and self._outgoing is not None:
+            self._outgoing.allow(int.from_bytes(body, "little"))
 
     def lost(self) -> None:
         """The runtime's process has ended."""
@@ -147,11 +153,16 @@ class RuntimeSide:
         exchange.bytes_max = RESPONSE_BYTES_MAX
         exchange.on_complete = partial(self._answered, exchange, wanted)
         exchange.on_broken = self._broken
+        if mode and self._streams and wanted is State.RESPONDING:
+            outgoing = self._outgoing = Outgoing(exchange, self._on_frame)
+            exchange.bytes_max = STREAM_BYTES_MAX
+            exchange.on_body = outgoing.take
+            exchange.on_complete = partial(outgoing.finish, exchange.on_complete)
 
     def _answered(self, exchange: Exchange, wanted: State) -> None:
         body = bytes(exchange.body)
         if exchange.too_large:
-            answers.refused(exchange, answers.too_large(RESPONSE_BYTES_MAX))
+            answers.refused(exchange, answers.too_large(exchange.bytes_max))
             self._finish(frames.RESPONSE, b"", exchange.size)
         elif wanted is State.FAILING:
             answers.accepted(exchange)
@@ -169,7 +180,7 @@ class RuntimeSide:
 
     def _finish(self, kind: int, body: bytes, size: int | None = None) -> None:
         self._state = State.RESPONDED
-        self._given = None
+        self._given = self._outgoing = None
         self._on_frame(kind, body, len(body) if size is None else size)
 
     def _init_error(self, exchange: Exchange) -> None:
@@ -209,8 +220,8 @@ def _error(kind: str, message: str) -> bytes:
     return json.dumps(told, separators=(",", ":")).encode()
 
 
-def _as_answer(body: bytes) -> tuple[bytes, dict[str, str]]:
-    """An INVOKE frame, as the answer to `next`."""
+def _as_answer(body: bytes) -> tuple[tuple[bytes, dict[str, str]], bool]:
+    """An INVOKE frame, as the answer to `next`; and whether its answer may be streamed."""
     end = 4 + int.from_bytes(body[:4], "little")
     told: dict[str, Any] = json.loads(body[4:end])
     headers = {
@@ -222,7 +233,7 @@ def _as_answer(body: bytes) -> tuple[bytes, dict[str, str]]:
     for name, member in _OPTIONAL:
         if told.get(member):
             headers[name] = told[member]
-    return body[end:], headers
+    return (body[end:], headers), bool(told.get("stream"))
 
 
 def _ignore(kind: int, body: bytes, size: int) -> None:

@@ -15,22 +15,12 @@ from typing import Any
 
 from pilotlight.engine.contract import EntrypointInvalid, FunctionVersion
 from pilotlight.engine.runtimes.environment import PATH, endpoint_of, places, reserved, scratch
+from pilotlight.engine.runtimes.spawning import SpawnedProcess
 from pilotlight.engine.sandbox.contract import Launch, Sandbox, SandboxSpec
 from pilotlight.engine.spares import Process
 from pilotlight.engine.wires import Wires, make_output
 
 LIBRARY_PATH = "/lib64:/usr/lib64:/var/runtime:/var/runtime/lib:/var/task:/var/task/lib:/opt/lib"
-
-
-class ExecutedProcess:
-    baseline_mb = 0
-
-    def __init__(self, sandbox: Sandbox, pid: int) -> None:
-        self._sandbox = sandbox
-        self._pid = pid
-
-    async def wait(self) -> int | None:
-        return await self._sandbox.wait_exit(self._pid)
 
 
 class ProvidedRuntime:
@@ -85,7 +75,7 @@ class ProvidedRuntime:
         program = _bootstrap(version, [task, *(opts or ["/opt"])])
         async with make_output() as (wires, output):
             pid = await execute(sandbox, [program], environment, task, output)
-        return wires, ExecutedProcess(sandbox, pid)
+        return wires, SpawnedProcess(sandbox, pid)
 
 
 def _bootstrap(version: FunctionVersion, roots: list[str]) -> str:
