@@ -164,8 +164,8 @@ async def test_provisioned_instances_do_not_live_for_days_either(plain: World) -
 
 
 async def test_a_runtime_that_nobody_has(plain: World) -> None:
-    with pytest.raises(RuntimeUnavailable, match=r"ruby3\.3 is not supported"):
-        await plain.invoke(plain.version(COUNT, runtime="ruby3.3"))
+    with pytest.raises(RuntimeUnavailable, match=r"dotnet8 is not supported"):
+        await plain.invoke(plain.version(COUNT, runtime="dotnet8"))
 
 
 async def test_a_caller_that_hangs_up_does_not_end_the_function(each: World) -> None:

@@ -79,7 +79,7 @@ class JavaRuntime:
             "TZ": ":UTC",
             "AWS_ENDPOINT_URL": endpoint_of(sandbox, self._endpoint),
             **version.environment,
-            **reserved(version, task, "/var/runtime" if sandbox.isolated else str(self._bootstrap)),
+            **reserved(version, sandbox, task, "/var/runtime" if sandbox.isolated else str(self._bootstrap)),
             **scratch(sandbox),
         }
 
