@@ -21,8 +21,10 @@ SERVICES = {
     "cloudformation": "cloudformation",
     "events": "events",
     "stepfunctions": "stepfunctions",
+    "ecr": "ecr",
 }
 STORED = {
+    "ecr": {"PutImageScanningConfiguration": "kept and returned; images are not scanned"},
     "s3": {
         "PutBucketRequestPayment": "kept and returned; nobody is billed",
         "PutBucketAccelerateConfiguration": "kept and returned; there is nothing to accelerate",
@@ -34,6 +36,7 @@ STORED_PARAMETERS = {
     "S3": "storage classes (labels; archived objects refuse reads), request payment, acceleration, default encryption",
     "CloudFormation": "notification settings are refused; `Metadata` is kept",
     "Step Functions": "logging, tracing and encryption settings",
+    "ECR": "scan on push is kept and returned; images are not scanned, and asking for findings is refused",
     "API Gateway v2": "detailed metrics of stages",
 }
 

@@ -113,4 +113,5 @@ class Administration:
             for reconciler in self._node.reconcilers:
                 await reconciler.settle()
             await collect_orphans(self._node.database, self._node.blobs)
+            await self._node.images.shared.content.collect()
         return {"status": "reset"}

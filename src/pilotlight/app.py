@@ -70,6 +70,7 @@ from pilotlight.services.awslambda.trust import RoleTrust
 from pilotlight.services.cloudformation import service as cloudformation
 from pilotlight.services.contract import Service
 from pilotlight.services.dynamodb import service as dynamodb
+from pilotlight.services.ecr import service as ecr
 from pilotlight.services.events import service as events
 from pilotlight.services.iam.principals import Principals
 from pilotlight.services.iam.service import iam_service
@@ -103,6 +104,7 @@ SCHEMAS = [
     "pilotlight.services.apigatewayv2",
     "pilotlight.services.events",
     "pilotlight.services.stepfunctions",
+    "pilotlight.services.ecr",
 ]
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 THREAD_SWITCH_SECONDS = 0.0005
@@ -182,6 +184,7 @@ class Node:
         self.cloud.gateway = self.gateway
         self.gateway.forms = self.forms
         self.gateway.websites = Websites(self.database)
+        self.gateway.images = self.images.registry
         self.gateway.cross_origin = CrossOrigin(self.database)
         self.gateway.http_apis = HttpApis(self.database, self.cloud, self.clock, self.ids)
 
@@ -308,6 +311,7 @@ class Node:
         states = stepfunctions.make_parts(database, self.cloud, clock, ids, group, wake_executions)
         wake_executions.reconciler = Reconciler("executions", states.runner.work, clock)
         self.reconcilers.append(wake_executions.reconciler)
+        await self._image_registry(stack)
         self._background(wake_delivery, wake_provisioning, wake_schedules)
         return [
             iam_service(database=database, principals=principals, credentials=self.credentials, clock=clock, ids=ids),
@@ -319,8 +323,23 @@ class Node:
             items.service,
             events.make_service(database, clock, wake_schedules),
             states.service,
+            self.images.service,
             cloudformation.make_service(database, self.cloud, clock, ids, known_types=types, wake=wake_stacks),
         ]
+
+    async def _image_registry(self, stack: contextlib.AsyncExitStack) -> None:
+        """ECR, whose blobs are its own."""
+        kept = LocalBlobs(self.directory.path / "blobs" / "ecr", self.ids)
+        stack.callback(kept.close)
+        fresh = self.ids.secret(32).hex()
+        secret = await self.database.write(node_values.get_or_put, node_values.REGISTRY_SECRET, fresh)
+        wake = Hint()
+        self.images = ecr.make_parts(
+            self.database, kept, self.clock, self.ids, self.settings, self.policies,
+            secret=bytes.fromhex(secret), wake=wake,
+        )  # fmt: skip
+        wake.reconciler = Reconciler("images", self.images.lifecycle, self.clock)
+        self.reconcilers.append(wake.reconciler)
 
     def _background(self, wake_delivery: Hint, wake_provisioning: Hint, wake_schedules: Hint) -> None:
         """The reconcilers, in the order in which one hands work to the next."""
@@ -350,6 +369,7 @@ class Node:
         for reconciler in self.reconcilers:
             group.create_task(reconciler.run())
         group.create_task(collect_orphans(self.database, self.blobs))
+        group.create_task(self.images.shared.content.collect())
         # What was built lives as long as the node: the collector need not look at it again.
         gc.collect()
         gc.freeze()

@@ -20,7 +20,7 @@ class HostRoute:
 
     service: str = ""
     resource: str = ""
-    """A bucket's name, an API's id."""
+    """A bucket's name, an API's id, a registry's account and region: `000000000000/us-east-1`."""
     known: bool = True
 
 
@@ -54,6 +54,8 @@ def _is_address(name: str) -> bool:
 def _read_labels(prefix: str) -> HostRoute:
     """`bucket.s3.us-east-1`, `abc123.execute-api.eu-west-1`, `dynamodb.us-east-1`, `s3-website.…`."""
     labels = prefix.split(".")
+    if labels[1:3] == ["dkr", "ecr"]:
+        return HostRoute("ecr-registry", "/".join((labels[0], *labels[3:4])))
     for index, label in enumerate(labels):
         if label in ("s3", "execute-api", "lambda-url", "s3-website") or label.startswith(("s3-", "s3express-")):
             service = "s3" if label.startswith("s3-") and label != "s3-website" else label

@@ -27,6 +27,7 @@ from pilotlight.protocols.model import Operation
 from pilotlight.protocols.router import find_operation
 from pilotlight.protocols.validate import validate
 from pilotlight.services.apigatewayv2.data_plane import HttpApis
+from pilotlight.services.ecr.data_plane import Registry as ImageRegistry
 from pilotlight.services.s3.cors import CrossOrigin
 from pilotlight.services.s3.forms import Forms, is_form
 from pilotlight.services.s3.websites import Websites
@@ -73,6 +74,7 @@ class Gateway:
         self._debug = settings.debug
         self.http_apis: HttpApis | None = None
         self.websites: Websites | None = None
+        self.images: ImageRegistry | None = None
         self.forms: Forms | None = None
         self.cross_origin: CrossOrigin | None = None
         """S3's CORS: pages of the origins that a bucket's rules name are no strangers to it."""
@@ -89,6 +91,8 @@ class Gateway:
         if route.kind == "website" and self.websites is not None and route.host.known:
             return await self._website(self.websites, request, route, request_id)
         refusal = self._strangers.refusal(request, host_known=route.host.known)
+        if route.kind == "registry" and self.images is not None:
+            return await self._registry_answer(self.images, request, route, refusal, request_id)
         if route.kind == "local":
             return await self._local.answer(request, refusal)
         if route.entry is None:
@@ -130,6 +134,19 @@ class Gateway:
         if self._debug:
             log.info("%s.%s → %s", way.entry.name, way.operation.name, response.status)
         return response
+
+    async def _registry_answer(
+        self, images: ImageRegistry, request: Request, route: Route, refusal: AwsError | None, request_id: str
+    ) -> Response:
+        """Container images, pushed and pulled."""
+        if refusal is not None:
+            return _render_plain(refusal, request_id)
+        account, _, region = route.name.partition("/")
+        try:
+            return await images.answer(request, account, region, request_id)
+        except Exception:  # our bug: logged here, told to nobody else
+            log.exception("bug in the registry, request %s", request_id)
+            return _render_plain(InternalFailure(), request_id)
 
     async def _website(self, websites: Websites, request: Request, route: Route, request_id: str) -> Response:
         """A page: public, or not shown. So pages of others may ask for it, too."""

@@ -16,15 +16,16 @@ from pilotlight.protocols.messages import Request
 
 EXECUTE_API_PATH = "/_aws/execute-api/"
 WEBSITE_PATH = "/_aws/s3-website/"
+REGISTRY_PATH = "/v2"
 LOCAL_PREFIXES = ("/_pilotlight/", "/_localstack/")
 
-Kind = Literal["service", "execute-api", "website", "local", "unknown"]
+Kind = Literal["service", "execute-api", "website", "registry", "local", "unknown"]
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
     """`entry` for a service; `api_id`, `path` and `domain` for an HTTP API; `name` and `path` for a bucket's website;
-    `name` for what we do not have."""
+    `name` for a registry's account and region, and for what we do not have."""
 
     kind: Kind
     host: HostRoute
@@ -54,6 +55,8 @@ class Router:
         if request.path.startswith(WEBSITE_PATH):
             bucket, _, rest = request.path.removeprefix(WEBSITE_PATH).partition("/")
             return Route("website", host, name=unquote(bucket), path="/" + rest)
+        if _is_registry(request, host):
+            return Route("registry", host, name=host.resource, path=request.path)
         if request.path.startswith(LOCAL_PREFIXES):
             return Route("local", host, path=request.path)
         return self._service(request, host)
@@ -71,6 +74,14 @@ class Router:
         if entry is None:
             return Route("unknown", host, name=name)
         return Route("service", host, entry)
+
+
+def _is_registry(request: Request, host: HostRoute) -> bool:
+    """No bucket is called `v2`, and whatever else has such paths is signed."""
+    if host.service == "ecr-registry":
+        return True
+    plain = not host.service and (request.path == REGISTRY_PATH or request.path.startswith(f"{REGISTRY_PATH}/"))
+    return plain and not _scope_service(request)
 
 
 def _scope_service(request: Request) -> str:

@@ -8,6 +8,7 @@ EPOCH = "epoch"
 NODE_ID = "node_id"
 CLOCK = "clock"
 LINK_SECRET = "link_secret"
+REGISTRY_SECRET = "registry_secret"
 
 
 def get(tx: Transaction, name: str) -> str | None:
