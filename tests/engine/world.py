@@ -92,6 +92,7 @@ class World:
         self.node: NodeRuntime
         self.ruby: RubyRuntime
         self.road = road
+        self.limits: list[str] = []
         self.isolation = isolation
         self.clock = MovedClock()
         self.logs = KeptLogs()
@@ -229,6 +230,7 @@ async def world(
             egress=False,
         )
         provided = ProvidedRuntime(endpoint="http://127.0.0.1:9", egress=False)
+        made.limits = factory.describe()["limits"]
         made.agent = Agent(
             factory=factory,
             runtimes=Runtimes(

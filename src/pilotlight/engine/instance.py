@@ -272,6 +272,7 @@ class Instance:
 
     def freeze(self) -> None:
         if self.state is State.IDLE:
+            self._end_line()
             self.sandbox.freeze()
             self.step(Event.PAUSED)
 
@@ -280,6 +281,7 @@ class Instance:
         if self._ended:
             return
         self._ended = True
+        self._end_line()
         if self.state is not State.DEAD:
             self.step(Event.EXITED)
         if self._under is not None:
@@ -441,6 +443,12 @@ class Instance:
         self._native = rest[-LOG_TAIL_BYTES:] if newline else (whole + rest)[-frames.LOG_BYTES_MAX :]
         if newline:
             self._log(whole.decode("utf-8", "replace").split("\n"))
+
+    def _end_line(self) -> None:
+        """What waits for its newline is an event of the log when there is nobody left to write one."""
+        if self._native:
+            line, self._native = self._native, b""
+            self._log([line.decode("utf-8", "replace")])
 
     def _log(self, texts: Sequence[str]) -> None:
         if not texts:

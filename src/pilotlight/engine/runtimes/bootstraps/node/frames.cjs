@@ -13,7 +13,9 @@ const pause = new Int32Array(new SharedArrayBuffer(4))
 class Channel {
   constructor (descriptor) {
     this.descriptor = descriptor
-    this.left = Buffer.alloc(0)
+    this.parts = []
+    this.size = 0
+    this.wanted = HEAD_BYTES
   }
 
   /** Written when it returns: what a process says before it exits must arrive. */
@@ -41,15 +43,21 @@ class Channel {
 
   /** The whole frames in what arrived so far. */
   frames (data) {
-    let left = this.left.length === 0 ? data : Buffer.concat([this.left, data])
+    this.parts.push(data)
+    this.size += data.length
     const found = []
+    if (this.size < this.wanted) return found // a large frame is put together once, not with each piece
+    let left = this.parts.length === 1 ? data : Buffer.concat(this.parts)
+    this.wanted = HEAD_BYTES
     while (left.length >= HEAD_BYTES) {
-      const end = HEAD_BYTES + left.readUInt32LE(0)
-      if (left.length < end) break
-      found.push([left[4], left.subarray(HEAD_BYTES, end)])
-      left = left.subarray(end)
+      this.wanted = HEAD_BYTES + left.readUInt32LE(0)
+      if (left.length < this.wanted) break
+      found.push([left[4], left.subarray(HEAD_BYTES, this.wanted)])
+      left = left.subarray(this.wanted)
+      this.wanted = HEAD_BYTES
     }
-    this.left = left
+    this.parts = left.length === 0 ? [] : [left]
+    this.size = left.length
     return found
   }
 }

@@ -1,0 +1,35 @@
+"""What `tests/engine/test_contract.py` asks of every language: one file each, with the handlers by name.
+
+A language's program answers `{"do": NAME, "with": VALUE}` with what its function NAME makes of VALUE and the context,
+and any other event with the event itself. To join, write a file like `python.py` and name it in `languages`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, kw_only=True)
+class Language:
+    name: str
+    runtime: str
+    executable: str
+    """What a host must have to run it."""
+    file: str
+    program: str
+    handler: str = "app.handler"
+    at_init: Mapping[str, str]
+    """Programs by what they do while they are loaded: `raise`, `exit`, `hang`, `print`."""
+    faults: Mapping[str, str]
+    """Error types by what is wrong: `raise` (a class called Boom, at work), `init` (the same while loading), `module`,
+    `handler`, `unserialisable`."""
+    trace: str = "stackTrace"
+    """Where an error's frames are."""
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+def languages() -> list[Language]:
+    from tests.engine.contract import node, python, ruby
+
+    return [python.LANGUAGE, node.LANGUAGE, ruby.LANGUAGE]
