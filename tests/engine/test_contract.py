@@ -439,13 +439,13 @@ async def test_system_lines_as_json(case: Case) -> None:
 
 @isolated
 async def test_only_tmp_can_be_written(case: Case) -> None:
-    places = ["/tmp/x", "/var/task/x", "/opt/x", "/var/runtime/x", "/etc/x", "/x", "/usr/x", "/root/x"]
+    places = ["/tmp/x", "/var/task/x", "/opt/x", "/var/runtime/x", "/etc/x", "/x", "/usr/x", "/home/x"]
     assert [await case.do("can", place) for place in places] == [True, *[False] * 7]
 
 
 @isolated
 async def test_what_belongs_to_others_cannot_be_read(case: Case) -> None:
-    places = ["/etc/shadow", "/proc/1/environ", "/root/.ssh/id_rsa", "/dev/mem", "/proc/kcore"]
+    places = ["/etc/shadow", "/proc/1/environ", "/proc/1/mem", "/dev/mem", "/proc/kcore"]
     assert [await case.do("reads", place) for place in places] == [False] * len(places)
 
 
