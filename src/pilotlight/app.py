@@ -98,6 +98,7 @@ SCHEMAS = [
     "pilotlight.identity",
     "pilotlight.services.iam",
     "pilotlight.services.awslambda",
+    "pilotlight.services.awslambda.durable",
     "pilotlight.services.s3",
     "pilotlight.services.dynamodb",
     "pilotlight.services.cloudformation",
@@ -268,6 +269,7 @@ class Node:
         self.blobs = LocalBlobs(self.directory.path / "blobs" / "s3", ids)
         stack.callback(self.blobs.close)
         wake_delivery, wake_provisioning, wake_schedules, wake_stacks = Hint(), Hint(), Hint(), Hint()
+        wake_durable = Hint()
         packages = PackageShelf(Packages(self.directory.path / "packages", ids))
         secret = await database.write(node_values.get_or_put, node_values.LINK_SECRET, ids.secret(32).hex())
         self.links = PackageLinks(packages, clock, secret=bytes.fromhex(secret), base_url=lambda: self.endpoint)
@@ -289,10 +291,13 @@ class Node:
                 ),
                 account_concurrency=self.settings.account_concurrency,
                 wake_delivery=wake_delivery,
+                wake_durable=wake_durable,
                 wake_provisioning=wake_provisioning,
                 spawn=group.create_task,
             )
         )
+        wake_durable.reconciler = Reconciler("durable executions", self.lambda_parts.durable.work, clock)
+        self.reconcilers.append(wake_durable.reconciler)
         wake_lifecycle = Hint()
         buckets = s3.make_parts(
             database, self.blobs, clock, ids, self.cloud, wake=wake_delivery, wake_lifecycle=wake_lifecycle

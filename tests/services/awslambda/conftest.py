@@ -8,7 +8,7 @@ from tests.services.awslambda.surroundings import Bench, build
 
 @pytest.fixture
 def components() -> list[str]:
-    return ["pilotlight.services.awslambda"]
+    return ["pilotlight.services.awslambda", "pilotlight.services.awslambda.durable"]
 
 
 @pytest.fixture

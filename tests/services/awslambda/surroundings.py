@@ -161,6 +161,7 @@ def build(database: Database, clock: Clock | None = None) -> Bench:
         layer_source=shelf,
         account_concurrency=1000,
         wake_delivery=lambda: wakes.append("delivery"),
+        wake_durable=lambda: wakes.append("durable"),
         wake_provisioning=lambda: wakes.append("provisioning"),
         spawn=asyncio.ensure_future,
     )

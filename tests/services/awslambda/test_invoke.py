@@ -126,10 +126,10 @@ async def test_the_engines_troubles_become_answers(made: Bench, trouble: Excepti
         }
 
 
-async def test_durable_executions_are_refused_by_name(made: Bench) -> None:
+async def test_only_a_durable_function_takes_an_execution_name(made: Bench) -> None:
     with pytest.raises(AwsError) as refusal:
         await made.call("invoke", FunctionName="f", DurableExecutionName="d")
-    assert refusal.value.code == "NotImplemented"
+    assert refusal.value.code == "InvalidParameterValueException"
 
 
 async def test_the_service_matches_aws_model(made: Bench) -> None:

@@ -1,9 +1,9 @@
 """AWS Lambda: functions, versions, aliases, layers, permissions, concurrency, and Invoke in its types, streamed too.
 
 Real: everything about zip packages; synchronous, asynchronous and dry invocations; alias weights; reserved and
-provisioned concurrency; Lambda functions as destinations. Stored: tracing mode. Refused by name: container images,
-VPCs, file systems, KMS keys, code signing, SnapStart, dead-letter queues, destinations other than functions, function
-URLs, event source mappings, durable functions, capacity providers.
+provisioned concurrency; Lambda functions as destinations; durable functions (see `durable`). Stored: tracing mode.
+Refused by name: container images, VPCs, file systems, KMS keys, code signing, SnapStart, dead-letter queues,
+destinations other than functions, function URLs, event source mappings, capacity providers.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from dataclasses import dataclass
 
 from pilotlight.services.awslambda.asynchronous import Asynchronous
 from pilotlight.services.awslambda.concurrency import Concurrency, ProvisionedConcurrency
+from pilotlight.services.awslambda.durable.operations import DurableExecutions
+from pilotlight.services.awslambda.durable.runner import Runner
 from pilotlight.services.awslambda.event_invoke import EventInvokeConfigs
 from pilotlight.services.awslambda.functions import Functions
 from pilotlight.services.awslambda.guard import LambdaGuard
@@ -33,6 +35,8 @@ class LambdaParts:
     """For `delivery`: the other half of asynchronous invocations."""
     provisioning: Provisioning
     """For a Reconciler, which `Surroundings.wake_provisioning` wakes."""
+    durable: Runner
+    """For a Reconciler, which `Surroundings.wake_durable` wakes."""
     resolver: Resolver
 
 
@@ -43,6 +47,7 @@ def make_service(parts: Surroundings) -> LambdaParts:
         account_concurrency=parts.account_concurrency,
         monotonic=parts.clock.monotonic,
     )
+    durable = Runner(parts, resolver)
     nouns = (
         Functions(parts, resolver),
         Versions(parts, resolver),
@@ -54,7 +59,8 @@ def make_service(parts: Surroundings) -> LambdaParts:
         EventInvokeConfigs(parts, resolver),
         Tags(parts),
         RuntimeManagement(parts),
-        Invocations(parts, resolver),
+        Invocations(parts, resolver, durable),
+        DurableExecutions(parts, durable),
     )
     service = Service(name="lambda", nouns=nouns, guard=LambdaGuard(parts.database))
-    return LambdaParts(service, Asynchronous(parts, resolver), Provisioning(parts), resolver)
+    return LambdaParts(service, Asynchronous(parts, resolver), Provisioning(parts), durable, resolver)

@@ -17,9 +17,9 @@ from typing import Any
 from pilotlight.arn import Arn
 from pilotlight.engine.contract import Invocation, Outcome
 from pilotlight.errors import AwsError
-from pilotlight.services.awslambda.invocations import choose, run
 from pilotlight.services.awslambda.names import Reference
 from pilotlight.services.awslambda.resolver import Resolved, Resolver, Route
+from pilotlight.services.awslambda.running import choose, run
 from pilotlight.services.awslambda.store import Name
 from pilotlight.services.awslambda.surroundings import Surroundings
 from pilotlight.storage.outbox import OutboxEvent

@@ -51,6 +51,9 @@ RESERVED_VARIABLES = frozenset(
 )
 """AWS: "Defined runtime environment variables", reserved ones; a request that sets one is refused."""
 
+DURABLE_DEFAULTS = {"RetentionPeriodInDays": 14}
+"""AWS: the default that CloudFormation and SAM document."""
+
 SIMPLE_MEMBERS = ("Runtime", "Role", "Handler", "Description", "Timeout", "MemorySize")
 
 REFUSED_MEMBERS = {
@@ -60,7 +63,6 @@ REFUSED_MEMBERS = {
     "ImageConfig": "container images",
     "TenancyConfig": "TenancyConfig",
     "CapacityProviderConfig": "capacity providers",
-    "DurableConfig": "durable functions",
     "RuntimeConfig": "RuntimeConfig",
     "AcceleratorConfig": "AcceleratorConfig",
     "PublishTo": "PublishTo",
@@ -91,6 +93,18 @@ def check(operation: str, request: Mapping[str, Any]) -> None:
     if "Environment" in request:
         check_environment(request["Environment"].get("Variables") or {})
     _check_logging(request.get("LoggingConfig") or {})
+    _check_durable(operation, request)
+
+
+def _check_durable(operation: str, request: Mapping[str, Any]) -> None:
+    """AWS: ExecutionTimeout is required when a function is made durable, which is only possible from its beginning."""
+    durable = request.get("DurableConfig")
+    if durable is None:
+        return
+    if durable.get("KMSKeyArn"):
+        raise NotImplementedHere(f"{operation} with a KMS key for durable executions (DurableConfig.KMSKeyArn)")
+    if operation == "CreateFunction" and not durable.get("ExecutionTimeout"):
+        raise invalid("DurableConfig requires an ExecutionTimeout.")
 
 
 def _refuse(operation: str, request: Mapping[str, Any]) -> None:
@@ -184,6 +198,8 @@ def changed(body: Mapping[str, Any], request: Mapping[str, Any]) -> dict[str, An
     for member in ("EphemeralStorage", "TracingConfig"):
         if request.get(member):
             result[member] = dict(request[member])
+    if request.get("DurableConfig"):
+        result["DurableConfig"] = {**result.get("DurableConfig", DURABLE_DEFAULTS), **request["DurableConfig"]}
     if "LoggingConfig" in request:
         logging = {"LogFormat": "Text", "LogGroup": f"/aws/lambda/{result['FunctionName']}"}
         logging.update(request["LoggingConfig"])

@@ -117,6 +117,9 @@ class Functions:
         reference = refer(caller, request["FunctionName"])
         configuration.check("UpdateFunctionConfiguration", request)
         latest = await self._latest(reference, request)
+        if request.get("DurableConfig") and "DurableConfig" not in latest.body:
+            # AWS: durability is a property of creation; the words are ours.
+            raise invalid("You cannot enable durable execution on an existing function.")
         if "Role" in request and request["Role"] != latest.body["Role"]:
             await self._check_role(request["Role"])
         body = configuration.changed(latest.body, request)

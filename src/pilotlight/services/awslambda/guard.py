@@ -7,6 +7,7 @@ from typing import Any
 
 from pilotlight.identity.caller import Caller
 from pilotlight.services.awslambda import layer_store
+from pilotlight.services.awslambda.durable.tokens import CallbackId
 from pilotlight.services.awslambda.layers import parse_layer, parse_version_arn, policy_text
 from pilotlight.services.awslambda.names import refer
 from pilotlight.services.awslambda.permissions import find_policy
@@ -42,6 +43,12 @@ class LambdaGuard:
             return [Access(f"lambda:{operation}", arn)]
         if operation == "PublishLayerVersion":
             return [Access("lambda:PublishLayerVersion", parse_layer(caller, params["LayerName"]).arn)]
+        if "DurableExecutionArn" in params:
+            # AWS: a role names `function:NAME:*`, which covers the executions of the function.
+            return [Access(f"lambda:{operation}", params["DurableExecutionArn"])]
+        if "CallbackId" in params:
+            callback = CallbackId.parse(params["CallbackId"])
+            return [Access(f"lambda:{operation}", callback.execution if callback else "*")]
         if "Resource" in params:
             return [Access(f"lambda:{operation}", params["Resource"])]
         if "FunctionName" not in params:

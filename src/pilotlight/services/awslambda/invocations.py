@@ -13,19 +13,14 @@ from typing import Any
 
 import orjson
 
-from pilotlight.engine.contract import (
-    Invocation,
-    IsolationUnavailable,
-    Outcome,
-    ResponseSink,
-    RuntimeUnavailable,
-    Throttled,
-)
-from pilotlight.errors import AwsError, NotImplementedHere
+from pilotlight.engine.contract import Invocation, Outcome, ResponseSink
+from pilotlight.errors import NotImplementedHere
 from pilotlight.identity.caller import Caller
-from pilotlight.ids import Ids
+from pilotlight.services.awslambda.durable import starts
+from pilotlight.services.awslambda.durable.starts import Starter
 from pilotlight.services.awslambda.names import Reference, refer, user_error
-from pilotlight.services.awslambda.resolver import Resolved, Resolver, Route
+from pilotlight.services.awslambda.resolver import Resolver, Route
+from pilotlight.services.awslambda.running import choose, run
 from pilotlight.services.awslambda.streaming import Answer
 from pilotlight.services.awslambda.surroundings import Surroundings
 from pilotlight.storage import outbox
@@ -40,9 +35,10 @@ CLIENT_CONTEXT_BYTES_MAX = 3583
 class Invocations:
     """The operation that everything else is for."""
 
-    def __init__(self, parts: Surroundings, resolver: Resolver) -> None:
+    def __init__(self, parts: Surroundings, resolver: Resolver, durable: Starter) -> None:
         self._parts = parts
         self._resolver = resolver
+        self._durable = durable
 
     async def invoke(self, caller: Caller, request: Mapping[str, Any]) -> dict[str, Any]:
         _refuse("Invoke", request)
@@ -51,9 +47,12 @@ class Invocations:
         payload: bytes = request.get("Payload") or b""
         _check_size(payload, asynchronous=kind == "Event")
         resolved = await self._resolver.resolve(reference)
+        starts.check_invoke(reference, resolved.primary, request)
         if kind == "DryRun":
             return {"StatusCode": 204}
         check_json(payload)
+        if resolved.primary.durable is not None:
+            return await self._invoke_durable(caller, choose(resolved, self._parts.ids), request)
         if kind == "Event":
             _context(request)
             await self._accept(caller, reference, payload)
@@ -73,6 +72,8 @@ class Invocations:
         payload: bytes = request.get("Payload") or b""
         _check_size(payload, asynchronous=False)
         resolved = await self._resolver.resolve(reference)
+        if resolved.primary.durable is not None:
+            raise NotImplementedHere("InvokeWithResponseStream of a durable function")
         if request.get("InvocationType") == "DryRun":
             return {"StatusCode": 204}
         check_json(payload)
@@ -90,6 +91,21 @@ class Invocations:
             "ExecutedVersion": route.version.version,
             "EventStream": _events(answer, tail=request.get("LogType") == "Tail"),
         }
+
+    async def _invoke_durable(self, caller: Caller, route: Route, request: Mapping[str, Any]) -> dict[str, Any]:
+        """The same request, accepted twice, is one execution: its name is the request's."""
+        execution = starts.new_execution(
+            route,
+            self._parts,
+            name=request.get("DurableExecutionName") or caller.request_id or self._parts.ids.uuid(),
+            payload=(request.get("Payload") or b"{}").decode(),
+            synchronous=request.get("InvocationType", "RequestResponse") == "RequestResponse",
+            client_context=_context(request),
+        )
+        answer, log_tail = await starts.invoke(self._durable, execution)
+        if request.get("LogType") == "Tail" and execution.synchronous:
+            answer["LogResult"] = base64.b64encode(log_tail).decode()
+        return answer
 
     def _invocation(
         self, caller: Caller, route: Route, request: Mapping[str, Any], sink: ResponseSink | None
@@ -126,9 +142,8 @@ class Invocations:
 
 
 def _refuse(operation: str, request: Mapping[str, Any]) -> None:
-    for member in ("DurableExecutionName", "TenantId"):
-        if request.get(member):
-            raise NotImplementedHere(f"{operation} with {member}")
+    if request.get("TenantId"):
+        raise NotImplementedHere(f"{operation} with TenantId")
 
 
 async def _events(answer: Answer, *, tail: bool) -> AsyncIterator[dict[str, Any]]:
@@ -145,31 +160,6 @@ async def _events(answer: Answer, *, tail: bool) -> AsyncIterator[dict[str, Any]
     if tail:
         complete["LogResult"] = base64.b64encode(outcome.log_tail).decode()
     yield {"InvokeComplete": complete}
-
-
-def choose(resolved: Resolved, ids: Ids) -> Route:
-    """An alias with weights sends a share of its traffic to a second version."""
-    if resolved.other is None:
-        return resolved.primary
-    share = int.from_bytes(ids.secret(4), "big") / 2**32
-    return resolved.other if share < resolved.other_weight else resolved.primary
-
-
-async def run(parts: Surroundings, route: Route, invocation: Invocation) -> Outcome:
-    """Through the engine; its exceptions become Lambda's answers."""
-    try:
-        return await parts.invoker.invoke(route.version, invocation)
-    except Throttled as throttled:
-        raise AwsError(
-            "TooManyRequestsException",
-            "Rate Exceeded.",
-            status=429,
-            members={"Reason": throttled.reason, "Type": "User"},
-        ) from None
-    except RuntimeUnavailable as error:
-        raise AwsError("InvalidRuntimeException", str(error), status=502, members={"Type": "User"}) from None
-    except IsolationUnavailable as error:
-        raise AwsError("ServiceException", str(error), status=500, members={"Type": "Service"}) from None
 
 
 def _answer(route: Route, outcome: Outcome, *, tail: bool) -> dict[str, Any]:

@@ -30,6 +30,8 @@ class Route:
     version: FunctionVersion
     limits: Limits
     provisioned_key: str = ""
+    durable: Mapping[str, int] | None = None
+    """Of a durable function, its `DurableConfig`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,12 +164,14 @@ class Resolver:
             version=await engine_version(self._packages, rows.version),
             limits=limits,
             provisioned_key=key,
+            durable=rows.version.body.get("DurableConfig"),
         )
         settings = rows.event_invoke.body if rows.event_invoke else {}
         if rows.other is None:
             return Resolved(primary=primary, settings=settings)
         second = await engine_version(self._packages, rows.other[0])
-        other = Route(arn=reference.arn, version=second, limits=limits)
+        durable = rows.other[0].body.get("DurableConfig")
+        other = Route(arn=reference.arn, version=second, limits=limits, durable=durable)
         return Resolved(primary=primary, other=other, other_weight=rows.other[1], settings=settings)
 
     def _limits(self, rows: _Rows) -> Limits:

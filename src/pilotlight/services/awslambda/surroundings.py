@@ -82,6 +82,8 @@ class Surroundings:
     account_concurrency: int
     wake_delivery: Callable[[], None]
     """Called after an asynchronous invocation was accepted."""
+    wake_durable: Callable[[], None]
+    """Called after a durable execution has changed: when it next falls due may be another time."""
     wake_provisioning: Callable[[], None]
     """Called after provisioned concurrency, or what it stands on, has changed."""
     spawn: Callable[[Coroutine[Any, Any, None]], object]
