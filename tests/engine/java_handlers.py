@@ -194,7 +194,80 @@ _LOGS = {
             throw new RuntimeException("end"); } }""",
 }
 
-HANDLERS = {
+_EVENTS = "com.amazonaws.services.lambda.runtime.events."
+EVENTS = {
+    # Shaped as those of `aws-lambda-java-events`, whose names are what matters.
+    f"{_EVENTS}SQSEvent": """
+        public class SQSEvent {
+          private List<SQSMessage> records;
+          public List<SQSMessage> getRecords() { return records; }
+          public void setRecords(List<SQSMessage> value) { records = value; }
+          public static class SQSMessage {
+            private String body, eventSourceArn;
+            public String getBody() { return body; }
+            public void setBody(String value) { body = value; }
+            public String getEventSourceArn() { return eventSourceArn; }
+            public void setEventSourceArn(String value) { eventSourceArn = value; } } }""",
+    f"{_EVENTS}DynamodbEvent": """
+        public class DynamodbEvent {
+          private List<DynamodbStreamRecord> records;
+          public List<DynamodbStreamRecord> getRecords() { return records; }
+          public void setRecords(List<DynamodbStreamRecord> value) { records = value; }
+          public static class DynamodbStreamRecord {
+            private com.amazonaws.services.lambda.runtime.events.models.dynamodb.StreamRecord dynamodb;
+            public com.amazonaws.services.lambda.runtime.events.models.dynamodb.StreamRecord getDynamodb() {
+              return dynamodb; }
+            public void setDynamodb(com.amazonaws.services.lambda.runtime.events.models.dynamodb.StreamRecord value) {
+              dynamodb = value; } } }""",
+    f"{_EVENTS}models.dynamodb.StreamRecord": """
+        public class StreamRecord {
+          private Date approximateCreationDateTime; private Map<String, AttributeValue> keys;
+          public Date getApproximateCreationDateTime() { return approximateCreationDateTime; }
+          public void setApproximateCreationDateTime(Date value) { approximateCreationDateTime = value; }
+          public Map<String, AttributeValue> getKeys() { return keys; }
+          public void setKeys(Map<String, AttributeValue> value) { keys = value; } }""",
+    f"{_EVENTS}models.dynamodb.AttributeValue": """
+        public class AttributeValue {
+          private String s; private Boolean bOOL; private Boolean nULLValue; private java.nio.ByteBuffer b;
+          public String getS() { return s; }
+          public void setS(String value) { s = value; }
+          public Boolean getBOOL() { return bOOL; }
+          public void setBOOL(Boolean value) { bOOL = value; }
+          public Boolean isNULL() { return nULLValue; }
+          public void setNULL(Boolean value) { nULLValue = value; }
+          public java.nio.ByteBuffer getB() { return b; }
+          public void setB(java.nio.ByteBuffer value) { b = value; } }""",
+    f"{_EVENTS}models.s3.S3EventNotification": """
+        public class S3EventNotification {
+          private final List<S3EventNotificationRecord> records;
+          public S3EventNotification(List<S3EventNotificationRecord> records) { this.records = records; }
+          public List<S3EventNotificationRecord> getRecords() { return records; }
+          public static class S3EventNotificationRecord {
+            private final String awsRegion; private final ResponseElementsEntity responseElements;
+            public S3EventNotificationRecord(String one, ResponseElementsEntity two) {
+              awsRegion = one; responseElements = two; }
+            public String getAwsRegion() { return awsRegion; }
+            public ResponseElementsEntity getResponseElements() { return responseElements; } }
+          public static class ResponseElementsEntity {
+            private final String xAmzId2;
+            public ResponseElementsEntity(String one) { xAmzId2 = one; }
+            public String getxAmzId2() { return xAmzId2; } } }""",
+    f"{_EVENTS}S3Event": """
+        import com.amazonaws.services.lambda.runtime.events.models.s3.S3EventNotification;
+        public class S3Event extends S3EventNotification {
+          public S3Event() { this(null); }
+          public S3Event(List<S3EventNotificationRecord> records) { super(records); } }""",
+    "kinds.OfEvents": """
+        import com.amazonaws.services.lambda.runtime.events.*;
+        public class OfEvents {
+          public SQSEvent queue(SQSEvent in) { return in; }
+          public S3Event bucket(S3Event in) { return in; }
+          public DynamodbEvent table(DynamodbEvent in) { return in; }
+          public long moment(DynamodbEvent in) {
+            return in.getRecords().get(0).getDynamodb().getApproximateCreationDateTime().getTime(); } }""",
+}
+
+HANDLERS = EVENTS | {
     f"{package}.{name}": source
     for package, classes in (("kinds", _KINDS), ("fails", _FAILS), ("logs", _LOGS))
     for name, source in classes.items()

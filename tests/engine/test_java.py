@@ -110,6 +110,26 @@ async def test_the_context_and_the_environment(plain: World, code: Path) -> None
     assert "trace" not in await plain.answer(version)
 
 
+QUEUE = {"Records": [{"body": "b", "eventSourceARN": "a"}]}
+BUCKET = {"Records": [{"awsRegion": "r", "responseElements": {"x-amz-id-2": "i"}}]}
+KEYS = {"a": {"S": "s"}, "b": {"BOOL": True}, "c": {"NULL": True}, "d": {"B": "aGk="}}
+TABLE = {"Records": [{"dynamodb": {"ApproximateCreationDateTime": 1600000000.0, "Keys": KEYS}}]}
+
+
+# AWS: aws-lambda-java-serialization spells these classes' members as the events do, and reads their dates as seconds.
+@pytest.mark.parametrize(
+    ("method", "event", "answer"),
+    [
+        ("queue", QUEUE, QUEUE),
+        ("bucket", BUCKET, BUCKET),
+        ("table", TABLE, TABLE),
+        ("moment", TABLE, 1_600_000_000_000),
+    ],
+)
+async def test_events_are_spelled_as_they_come(plain: World, code: Path, method: str, event: Any, answer: Any) -> None:
+    assert await plain.answer(java(plain, code, f"kinds.OfEvents::{method}"), event) == answer
+
+
 @pytest.mark.parametrize(
     ("handler", "event", "error_type", "message", "first"),
     [

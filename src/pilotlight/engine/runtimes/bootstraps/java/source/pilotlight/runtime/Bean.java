@@ -96,6 +96,11 @@ final class Bean {
             property.getter = open(field);
             property.setterType = canonical.getGenericParameterTypes()[index++];
         }
+        try {
+            property("urlDecodedKey").getter = type.getMethod("getUrlDecodedKey");
+        } catch (NoSuchMethodException error) {
+            properties.remove("urlDecodedKey"); // only an object has one, and AWS writes it too
+        }
     }
 
     private static List<Field> declared(Class<?> from) {
@@ -154,13 +159,13 @@ final class Bean {
         }
     }
 
-    /** Which of several setters of a name is taken: not one of a string where there is a better one. */
+    /** Which of several setters of a name is taken: AWS prefers primitive types, then strings. */
     private static int weight(Method method) {
         if (method.isBridge() || method.getParameterCount() != 1) {
             return 3;
         }
         Class<?> type = method.getParameterTypes()[0];
-        return type == String.class ? 0 : type.isPrimitive() ? 1 : 2;
+        return type.isPrimitive() ? 0 : type == String.class ? 1 : 2;
     }
 
     private static String getterName(Method method) {
@@ -227,7 +232,12 @@ final class Bean {
         return member;
     }
 
-    Object make() throws Throwable {
+    /** `outer`: the object whose member this will be, for a class that lives inside of one. */
+    Object make(Object outer) throws Throwable {
+        Class<?> around = type.getEnclosingClass();
+        if (around != null && around.isInstance(outer) && !Modifier.isStatic(type.getModifiers())) {
+            return construct(open(type.getDeclaredConstructor(around)), outer);
+        }
         if (empty == null) {
             try {
                 empty = open(type.getDeclaredConstructor());

@@ -41,7 +41,7 @@ final class EventNames {
             "Queue", "systemEndpoint", "SystemEndpoint");
         names("ConnectEvent$CustomerEndpoint", "address", "Address", "type", "Type");
         names("ConnectEvent$SystemEndpoint", "address", "Address", "type", "Type");
-        names("ConnectEvent$Queue", "name", "Name", "arn", "ARN");
+        names("ConnectEvent$Queue", "name", "Name");
         names("DynamodbEvent", "records", "Records");
         names("DynamodbTimeWindowEvent", "records", "Records", "eventSourceArn", "eventSourceARN");
         names("DynamodbEvent$DynamodbStreamRecord", "eventSourceArn", "eventSourceARN");
@@ -66,7 +66,10 @@ final class EventNames {
         names("SQSEvent$SQSMessage", "eventSourceArn", "eventSourceARN");
         names("S3Event", "records", "Records");
         names("models.s3." + S3, "records", "Records");
+        names("models.s3." + S3 + "$ResponseElementsEntity", "xAmzId2", "x-amz-id-2", "xAmzRequestId", "x-amz-request-id");
         NAMES.put("com.amazonaws.services.s3.event." + S3, table("records", "Records"));
+        NAMES.put("com.amazonaws.services.s3.event." + S3 + "$ResponseElementsEntity",
+            table("xAmzId2", "x-amz-id-2", "xAmzRequestId", "x-amz-request-id"));
     }
 
     private EventNames() {

@@ -52,7 +52,7 @@ final class Json {
             case '\'':
                 return string();
             default:
-                return next == '-' || next == '+' || next >= '0' && next <= '9' ? number() : word();
+                return next == '-' || next >= '0' && next <= '9' ? number() : word();
         }
     }
 
@@ -180,11 +180,11 @@ final class Json {
     private Object number() {
         int from = at;
         boolean whole = true;
-        if (peek() == '-' || peek() == '+') {
+        if (peek() == '-') {
             at++;
             if (at < text.length() && Character.isLetter(text.charAt(at))) {
                 Object word = word();
-                return text.charAt(from) == '-' ? (Object) (-((Number) word).doubleValue()) : word;
+                return -((Number) word).doubleValue();
             }
         }
         for (; at < text.length(); at++) {
@@ -198,6 +198,9 @@ final class Json {
         String digits = text.substring(from, at);
         try {
             if (!whole) {
+                if (digits.endsWith(".") || digits.indexOf('.') >= 0 && digits.matches(".*\\.[eE].*")) {
+                    throw new Malformed("Unexpected character in a numeric value: Decimal point not followed by a digit");
+                }
                 return new BigDecimal(digits);
             }
             if (digits.length() < 10) {

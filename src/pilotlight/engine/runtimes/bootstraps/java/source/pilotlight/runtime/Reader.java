@@ -29,6 +29,8 @@ final class Reader {
     private final Map<TypeVariable<?>, Type> variables;
     /** AWS: in the events that Lambda knows, dates are seconds. */
     private final boolean seconds;
+    /** The object whose members are being read. */
+    private Object outer;
 
     private Reader(Map<TypeVariable<?>, Type> variables, boolean seconds) {
         this.variables = variables;
@@ -76,7 +78,7 @@ final class Reader {
         if (Collection.class.isAssignableFrom(type) || type == Iterable.class) {
             return collection(json, type, arguments);
         }
-        if (Map.class.isAssignableFrom(type)) {
+        if (Map.class.isAssignableFrom(type) && !(json instanceof List)) {
             return map(json, type, arguments);
         }
         if (json instanceof List) { // AWS: an array of one stands for its element
@@ -84,9 +86,12 @@ final class Reader {
             if (list.size() == 1) {
                 return asClass(list.get(0), type, arguments);
             }
-            if (list.isEmpty() && !Scalars.knows(type)) {
+            if (list.isEmpty() && !type.isPrimitive() && !Scalars.isTime(type)) {
                 return null;
             }
+        }
+        if (Map.class.isAssignableFrom(type)) {
+            throw mismatch(json, type);
         }
         if (Scalars.knows(type)) {
             return Scalars.read(json, type, seconds);
@@ -125,6 +130,9 @@ final class Reader {
     }
 
     private Object array(Object json, Type component) throws Throwable {
+        if ("".equals(json)) {
+            return null;
+        }
         List<?> list = listOf(json);
         Class<?> raw = raw(component);
         Object made = Array.newInstance(raw, list.size());
@@ -191,7 +199,7 @@ final class Reader {
 
     private static Object container(Class<?> type) throws Throwable {
         if (!type.isInterface() && !Modifier.isAbstract(type.getModifiers())) {
-            return Bean.of(type).make();
+            return Bean.of(type).make(null);
         }
         if (type.isAssignableFrom(ArrayList.class)) {
             return new ArrayList<Object>();
@@ -224,7 +232,8 @@ final class Reader {
         if (bean.canonical != null) {
             return inner.byConstructor(bean, members);
         }
-        Object made = bean.make();
+        Object made = bean.make(outer);
+        inner.outer = made;
         for (Map.Entry<?, ?> entry : members.entrySet()) {
             Bean.Property property = bean.properties.get(entry.getKey());
             if (property != null && property.setter != null) {
@@ -239,6 +248,9 @@ final class Reader {
         Object[] arguments = new Object[constructor.getParameterCount()];
         int index = 0;
         for (Bean.Property property : bean.properties.values()) {
+            if (index == arguments.length) {
+                break;
+            }
             arguments[index++] = as(members.get(property.name), property.setterType);
         }
         return Bean.construct(constructor, arguments);

@@ -128,7 +128,7 @@ final class Scalars {
             if (real && !Character.isDigit(text.charAt(text.length() - 1))) {
                 return number(Double.valueOf(text.replace("INF", "Infinity")), type);
             }
-            boolean fraction = real || type == BigDecimal.class || type == Number.class;
+            boolean fraction = real || type == BigDecimal.class || type == Number.class && !text.matches("-?[0-9]+");
             return number(fraction ? new BigDecimal(text) : new BigInteger(text), type);
         } catch (NumberFormatException error) {
             throw new Json.Malformed("Cannot deserialize value of type `" + type.getTypeName() + "` from String \""
@@ -151,7 +151,8 @@ final class Scalars {
             return value instanceof BigDecimal ? ((BigDecimal) value).toBigInteger() : new BigInteger(value.toString());
         }
         if (boxed == Number.class) {
-            return value instanceof BigDecimal ? (Number) value.doubleValue() : value;
+            return value instanceof BigDecimal ? (Number) value.doubleValue()
+                : value instanceof BigInteger && value.toString().length() < 10 ? (Number) value.intValue() : value;
         }
         BigInteger whole = value instanceof BigInteger ? (BigInteger) value
             : value instanceof BigDecimal ? ((BigDecimal) value).toBigInteger() : BigInteger.valueOf(value.longValue());
@@ -165,6 +166,9 @@ final class Scalars {
 
     private static Object constant(Object json, Class<?> type) {
         Object[] all = type.getEnumConstants();
+        if (json instanceof Boolean || json instanceof BigDecimal || json instanceof Double) {
+            throw Reader.mismatch(json, type);
+        }
         if (json instanceof Number) {
             int index = ((Number) json).intValue();
             return index >= 0 && index < all.length ? all[index] : null;

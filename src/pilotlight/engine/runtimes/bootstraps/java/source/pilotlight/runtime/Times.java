@@ -9,6 +9,7 @@ import java.time.LocalDateTime;
 import java.time.LocalTime;
 import java.time.MonthDay;
 import java.time.OffsetDateTime;
+import java.time.OffsetTime;
 import java.time.Year;
 import java.time.YearMonth;
 import java.time.ZoneId;
@@ -17,6 +18,7 @@ import java.time.ZonedDateTime;
 import java.time.format.DateTimeFormatter;
 import java.time.format.DateTimeFormatterBuilder;
 import java.time.format.DateTimeParseException;
+import java.util.Date;
 import java.util.List;
 
 /** `java.time`, as Lambda's own runtime reads and writes it: moments are seconds with a fraction, dates are arrays. */
@@ -54,7 +56,9 @@ final class Times {
                 ZonedDateTime made = ZonedDateTime.parse(text).withZoneSameInstant(ZoneId.of("UTC"));
                 return type == ZonedDateTime.class ? made : made.toOffsetDateTime();
             }
-            return type.getMethod("parse", CharSequence.class).invoke(null, text);
+            boolean local = type == LocalDateTime.class && text.endsWith("Z"); // AWS: as if it were not there
+            return type.getMethod("parse", CharSequence.class)
+                .invoke(null, local ? text.substring(0, text.length() - 1) : text);
         } catch (InvocationTargetException error) {
             throw error.getCause();
         }
@@ -126,15 +130,25 @@ final class Times {
             write(into, ((LocalDateTime) value).toLocalDate());
             into.setCharAt(into.length() - 1, ',');
             time(into, ((LocalDateTime) value).toLocalTime());
+        } else if (value instanceof OffsetTime) {
+            into.append('[');
+            time(into, ((OffsetTime) value).toLocalTime());
+            into.setCharAt(into.length() - 1, ',');
+            Json.quote(into, ((OffsetTime) value).getOffset().toString());
+            into.append(']');
         } else if (value instanceof Year) {
             into.append(value);
         } else if (value instanceof YearMonth) {
             YearMonth month = (YearMonth) value;
             into.append('[').append(month.getYear()).append(',').append(month.getMonthValue()).append(']');
         } else {
-            Json.quote(into, value instanceof MonthDay
-                ? value.toString() : value.toString());
+            Json.quote(into, value.toString());
         }
+    }
+
+    /** A date that is a key. */
+    static String text(Date date) {
+        return DateTimeFormatter.ofPattern("yyyy-MM-dd'T'HH:mm:ss.SSS'+00:00'").withZone(ZoneOffset.UTC).format(date.toInstant());
     }
 
     private static void seconds(StringBuilder into, long seconds, int nanos) {

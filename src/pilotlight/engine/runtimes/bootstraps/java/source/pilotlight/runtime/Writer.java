@@ -4,6 +4,11 @@ import java.lang.reflect.Array;
 import java.util.Iterator;
 import java.util.Map;
 import java.util.Optional;
+import java.util.OptionalDouble;
+import java.util.OptionalInt;
+import java.util.OptionalLong;
+import java.util.concurrent.atomic.AtomicReference;
+import java.util.stream.BaseStream;
 
 /** Objects to JSON. AWS: what is null is left out, in objects and in maps. */
 final class Writer {
@@ -44,6 +49,18 @@ final class Writer {
             array(value);
         } else if (value instanceof Optional) {
             value(((Optional<?>) value).orElse(null));
+        } else if (value instanceof OptionalInt) {
+            value(((OptionalInt) value).isPresent() ? ((OptionalInt) value).getAsInt() : null);
+        } else if (value instanceof OptionalLong) {
+            value(((OptionalLong) value).isPresent() ? ((OptionalLong) value).getAsLong() : null);
+        } else if (value instanceof OptionalDouble) {
+            value(((OptionalDouble) value).isPresent() ? ((OptionalDouble) value).getAsDouble() : null);
+        } else if (value instanceof AtomicReference) {
+            value(((AtomicReference<?>) value).get());
+        } else if (value instanceof BaseStream) {
+            elements(((BaseStream<?, ?>) value).iterator());
+        } else if (value instanceof Map.Entry) {
+            map(java.util.Collections.singletonMap(((Map.Entry<?, ?>) value).getKey(), ((Map.Entry<?, ?>) value).getValue()));
         } else if (value instanceof java.nio.file.Path) {
             Json.quote(into, ((java.nio.file.Path) value).toUri().toString());
         } else {
@@ -67,7 +84,7 @@ final class Writer {
 
     private static String key(Object key) {
         return key instanceof Enum ? ((Enum<?>) key).name()
-            : key instanceof java.util.Date ? String.valueOf(((java.util.Date) key).getTime()) : key.toString();
+            : key instanceof java.util.Date ? Times.text((java.util.Date) key) : key.toString();
     }
 
     private void member(String name, Object value) throws Throwable {
