@@ -188,6 +188,7 @@ class Node:
         self.gateway.images = self.images.registry
         self.gateway.cross_origin = CrossOrigin(self.database)
         self.gateway.http_apis = HttpApis(self.database, self.cloud, self.clock, self.ids)
+        self.gateway.function_urls = self.lambda_parts.url_data_plane(self.policies, self.gateway.admit_to_url)
 
     def _hand_over_root_key(self) -> None:
         """The first way in where unknown credentials are refused: in a file that only its owner reads, not in a log."""
@@ -290,6 +291,7 @@ class Node:
                     platform.machine(),
                 ),
                 account_concurrency=self.settings.account_concurrency,
+                port=self.settings.port,
                 wake_delivery=wake_delivery,
                 wake_durable=wake_durable,
                 wake_provisioning=wake_provisioning,

@@ -20,14 +20,18 @@ from pilotlight.gateway.registry import Entry, Registry
 from pilotlight.gateway.routes import Route, Router, path_style
 from pilotlight.identity.authorise import Policies
 from pilotlight.identity.caller import Caller
-from pilotlight.identity.signatures import Signatures, Target, anonymous, target_of
+from pilotlight.identity.signatures import Checked, Signatures, Target, anonymous, target_of
 from pilotlight.ids import Ids
 from pilotlight.protocols.messages import Request, Response
 from pilotlight.protocols.model import Operation
 from pilotlight.protocols.router import find_operation
 from pilotlight.protocols.validate import validate
 from pilotlight.services.apigatewayv2.data_plane import HttpApis
+<<<<<<< HEAD
 from pilotlight.services.ecr.data_plane import Registry as ImageRegistry
+=======
+from pilotlight.services.awslambda.url_data_plane import UrlDataPlane
+>>>>>>> edf0d50 (Answer at function URLs: open and signed, buffered and streamed, with CORS, by host name and by path)
 from pilotlight.services.s3.cors import CrossOrigin
 from pilotlight.services.s3.forms import Forms, is_form
 from pilotlight.services.s3.websites import Websites
@@ -73,6 +77,7 @@ class Gateway:
         self._placeholder = Placeholder(settings.placeholder_account)
         self._debug = settings.debug
         self.http_apis: HttpApis | None = None
+        self.function_urls: UrlDataPlane | None = None
         self.websites: Websites | None = None
         self.images: ImageRegistry | None = None
         self.forms: Forms | None = None
@@ -88,6 +93,8 @@ class Gateway:
         if route.kind == "execute-api" and self.http_apis is not None and route.host.known:
             self._observe(ACCOUNT, "execute-api", "Invoke")
             return await self.http_apis.answer(request, route.api_id, route.path, route.domain)
+        if route.kind == "lambda-url" and self.function_urls is not None and route.host.known:
+            return await self._function_url(self.function_urls, request, route, request_id)
         if route.kind == "website" and self.websites is not None and route.host.known:
             return await self._website(self.websites, request, route, request_id)
         refusal = self._strangers.refusal(request, host_known=route.host.known)
@@ -161,6 +168,19 @@ class Gateway:
             return await websites.answer(request, route.name, route.path, fetch, request_id)
         except Exception:  # our bug: logged here, told to nobody else
             log.exception("bug in s3's websites, request %s", request_id)
+            return _render_plain(InternalFailure(), request_id)
+
+    async def admit_to_url(self, request: Request, request_id: str) -> Checked:
+        """The signature of a request to a function URL. Raises AwsError."""
+        checked = await self._signatures.check(request, self._targets["lambda"], request_id)
+        request.body, request.stream = checked.body, checked.stream
+        return checked
+
+    async def _function_url(self, urls: UrlDataPlane, request: Request, route: Route, request_id: str) -> Response:
+        try:
+            return await urls.answer(request, route.name, route.path, route.domain, request_id)
+        except Exception:  # our bug: logged here, told to nobody else
+            log.exception("bug in lambda's function URLs, request %s", request_id)
             return _render_plain(InternalFailure(), request_id)
 
     async def _form(

@@ -160,6 +160,7 @@ def build(database: Database, clock: Clock | None = None) -> Bench:
         links=shelf,
         layer_source=shelf,
         account_concurrency=1000,
+        port=4566,
         wake_delivery=lambda: wakes.append("delivery"),
         wake_durable=lambda: wakes.append("durable"),
         wake_provisioning=lambda: wakes.append("provisioning"),

@@ -1,4 +1,4 @@
-"""AWS::Lambda::Function, ::Version, ::Alias, ::Permission, ::LayerVersion and ::EventInvokeConfig."""
+"""AWS::Lambda::Function, ::Version, ::Alias, ::Permission, ::LayerVersion, ::EventInvokeConfig and ::Url."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import io
 import zipfile
 from typing import Any
 
-from pilotlight.deploy.resources.base import Context, Made, Properties, ignore_missing, number, pick, there
+from pilotlight.deploy.resources.base import Context, Made, Properties, boolean, ignore_missing, number, pick, there
 from pilotlight.errors import AwsError
 
 GONE = "ResourceNotFoundException"
@@ -249,6 +249,7 @@ class Permission:
             "EventSourceToken",
             "FunctionName",
             "FunctionUrlAuthType",
+            "InvokedViaFunctionUrl",
             "Principal",
             "PrincipalOrgID",
             "SourceAccount",
@@ -259,8 +260,11 @@ class Permission:
 
     async def create(self, at: Context, properties: Properties) -> Made:
         statement = at.name(maximum=100)
+        params = dict(properties)
+        if "InvokedViaFunctionUrl" in params:
+            params["InvokedViaFunctionUrl"] = boolean(params["InvokedViaFunctionUrl"])
         try:
-            await at.call("lambda", "AddPermission", StatementId=statement, **dict(properties))
+            await at.call("lambda", "AddPermission", StatementId=statement, **params)
         except AwsError as error:
             if not (at.again and error.code == "ResourceConflictException"):
                 raise
@@ -322,4 +326,44 @@ class EventInvokeConfig:
         await ignore_missing(at, "lambda", "DeleteFunctionEventInvokeConfig", GONE, **which)
 
 
-TYPES = (Function(), Version(), Alias(), Permission(), LayerVersion(), EventInvokeConfig())
+class Url:
+    type = "AWS::Lambda::Url"
+    properties = frozenset({"AuthType", "Cors", "InvokeMode", "Qualifier", "TargetFunctionArn"})
+    replaced_by = frozenset({"Qualifier", "TargetFunctionArn"})
+
+    async def create(self, at: Context, properties: Properties) -> Made:
+        params = self._params(properties)
+        try:
+            url = await at.call("lambda", "CreateFunctionUrlConfig", **params)
+        except AwsError as error:
+            if not (at.again and error.code == "ResourceConflictException"):
+                raise
+            url = await at.call("lambda", "UpdateFunctionUrlConfig", **params)
+        return Made(url["FunctionArn"], {"FunctionArn": url["FunctionArn"], "FunctionUrl": url["FunctionUrl"]})
+
+    async def update(self, at: Context, made: Made, old: Properties, new: Properties) -> Made:
+        await at.call(
+            "lambda", "UpdateFunctionUrlConfig", **{"Cors": {}, "InvokeMode": "BUFFERED", **self._params(new)}
+        )
+        return made
+
+    async def delete(self, at: Context, physical_id: str, properties: Properties) -> None:
+        which = self._which(properties)
+        await ignore_missing(at, "lambda", "DeleteFunctionUrlConfig", GONE, **which)
+
+    def _which(self, properties: Properties) -> dict[str, Any]:
+        return {"FunctionName": properties["TargetFunctionArn"], **pick(properties, "Qualifier")}
+
+    def _params(self, properties: Properties) -> dict[str, Any]:
+        params = {**self._which(properties), **pick(properties, "AuthType", "InvokeMode")}
+        if "Cors" in properties:
+            cors = dict(properties["Cors"])
+            if "AllowCredentials" in cors:
+                cors["AllowCredentials"] = boolean(cors["AllowCredentials"])
+            if "MaxAge" in cors:
+                cors["MaxAge"] = number(cors["MaxAge"])
+            params["Cors"] = cors
+        return params
+
+
+TYPES = (Function(), Version(), Alias(), Permission(), LayerVersion(), EventInvokeConfig(), Url())

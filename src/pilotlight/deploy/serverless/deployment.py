@@ -152,6 +152,11 @@ class Deployment:
             for route in self._clients.apigatewayv2.get_routes(ApiId=api)["Items"]:
                 path = route["RouteKey"].partition(" ")[2] or "/"
                 endpoints.append((route["RouteKey"], f"{endpoint}/_aws/execute-api/{api}{path}"))
+        for function in service.functions:
+            url = outputs.get(naming.function_url(function.key), "")
+            if url:
+                identity = url.partition("://")[2].partition(".")[0]
+                endpoints.append((f"url {function.key}", f"{endpoint}/_aws/lambda-url/{identity}/"))
         return Summary(
             stack=service.stack_name,
             functions={function.key: function.name for function in service.functions},

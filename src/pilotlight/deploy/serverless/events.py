@@ -58,7 +58,7 @@ def _alias(function: Function) -> str:
     return naming.provisioned_alias(function.key) if function.settings.get("provisionedConcurrency") else ""
 
 
-def _with_alias(resource: dict[str, Any], function: Function) -> dict[str, Any]:
+def with_alias(resource: dict[str, Any], function: Function) -> dict[str, Any]:
     return {**resource, "DependsOn": _alias(function)} if _alias(function) else resource
 
 
@@ -74,7 +74,7 @@ def _add_schedules(function: Function, resources: Resources) -> None:
             number += 1
             rule = naming.rule(function.key, number)
             resources[rule] = {"Type": "AWS::Events::Rule", "Properties": _rule(block, rate, function)}
-            resources[naming.rule_permission(function.key, number)] = _with_alias(
+            resources[naming.rule_permission(function.key, number)] = with_alias(
                 _permission(function, "events.amazonaws.com", {"Fn::GetAtt": [rule, "Arn"]}), function
             )
 
@@ -130,7 +130,7 @@ def _add_buckets(service: ServiceDefinition, resources: Resources) -> None:
             permission = naming.bucket_permission(function.key, name)
             after = depends.setdefault(name, [])
             after += [one for one in (permission, _alias(function)) if one and one not in after]
-            resources[permission] = _with_alias(
+            resources[permission] = with_alias(
                 _permission(
                     function,
                     "s3.amazonaws.com",
@@ -246,7 +246,7 @@ def _route_key(value: Any, function: Function) -> str:
 
 
 def _add_integration(function: Function, resources: Resources) -> None:
-    resources[naming.api_permission(function.key)] = _with_alias(
+    resources[naming.api_permission(function.key)] = with_alias(
         _permission(
             function,
             "apigateway.amazonaws.com",

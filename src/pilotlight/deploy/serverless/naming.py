@@ -56,6 +56,18 @@ def api_permission(key: str) -> str:
     return f"{function_part(key)}LambdaPermissionHttpApi"
 
 
+def function_url(key: str) -> str:
+    return f"{function_part(key)}LambdaFunctionUrl"
+
+
+def url_permission(key: str) -> str:
+    return f"{function_part(key)}LambdaPermissionFnUrl"
+
+
+def url_invoke_permission(key: str) -> str:
+    return f"{function_part(key)}LambdaPermissionFnUrlInvoke"
+
+
 def integration(key: str) -> str:
     return f"HttpApiIntegration{function_part(key)}"
 

@@ -29,7 +29,7 @@ PROVIDER = {
 FUNCTION = {
     "handler", "name", "description", "runtime", "memorySize", "timeout", "architecture", "environment", "events",
     "reservedConcurrency", "provisionedConcurrency", "layers", "tags", "package", "role", "ephemeralStorageSize",
-    "logRetentionInDays", "disableLogs", "dependsOn", "condition", "tracing", "versionFunction",
+    "logRetentionInDays", "disableLogs", "dependsOn", "condition", "tracing", "versionFunction", "url",
 }  # fmt: skip
 MEMORY_MB = 1024
 TIMEOUT_SECONDS = 6

@@ -11,6 +11,7 @@ from typing import Any
 from pilotlight.deploy.serverless import naming
 from pilotlight.deploy.serverless.events import add_events
 from pilotlight.deploy.serverless.service import Function, ServiceDefinition, ServiceError
+from pilotlight.deploy.serverless.urls import add_urls
 
 VERSION = "2010-09-09"
 DESCRIPTION = "The AWS CloudFormation template for this Serverless application"
@@ -73,6 +74,7 @@ def full_template(
     for function in service.functions:
         _add_version(service, function, digests[function.key], resources, outputs)
     add_events(service, resources)
+    add_urls(service, resources, outputs)
     if naming.HTTP_API in resources:
         outputs.update(_api_outputs())
     for name, output in outputs.items():

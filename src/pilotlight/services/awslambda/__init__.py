@@ -1,15 +1,22 @@
 """AWS Lambda: functions, versions, aliases, layers, permissions, concurrency, and Invoke in its types, streamed too.
 
 Real: everything about zip packages; synchronous, asynchronous and dry invocations; alias weights; reserved and
+<<<<<<< HEAD
 provisioned concurrency; Lambda functions as destinations; durable functions (see `durable`). Stored: tracing mode.
 Refused by name: container images, VPCs, file systems, KMS keys, code signing, SnapStart, dead-letter queues,
 destinations other than functions, function URLs, event source mappings, capacity providers.
+=======
+provisioned concurrency; Lambda functions as destinations. Stored: tracing mode. Refused by name: container images,
+VPCs, file systems, KMS keys, code signing, SnapStart, dead-letter queues, destinations other than functions,
+event source mappings, durable functions, capacity providers.
+>>>>>>> edf0d50 (Answer at function URLs: open and signed, buffered and streamed, with CORS, by host name and by path)
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+from pilotlight.identity.authorise import Policies
 from pilotlight.services.awslambda.asynchronous import Asynchronous
 from pilotlight.services.awslambda.concurrency import Concurrency, ProvisionedConcurrency
 from pilotlight.services.awslambda.durable.operations import DurableExecutions
@@ -24,6 +31,8 @@ from pilotlight.services.awslambda.provisioning import Provisioning
 from pilotlight.services.awslambda.resolver import Resolver
 from pilotlight.services.awslambda.surroundings import Surroundings
 from pilotlight.services.awslambda.tags import RuntimeManagement, Tags
+from pilotlight.services.awslambda.url_data_plane import Admit, UrlDataPlane
+from pilotlight.services.awslambda.urls import FunctionUrls
 from pilotlight.services.awslambda.versions import Aliases, Versions
 from pilotlight.services.contract import Service
 
@@ -38,6 +47,11 @@ class LambdaParts:
     durable: Runner
     """For a Reconciler, which `Surroundings.wake_durable` wakes."""
     resolver: Resolver
+    surroundings: Surroundings
+
+    def url_data_plane(self, policies: Policies, admit: Admit) -> UrlDataPlane:
+        """For the gateway: what answers at function URLs."""
+        return UrlDataPlane(self.surroundings, self.resolver, policies, admit)
 
 
 def make_service(parts: Surroundings) -> LambdaParts:
@@ -59,8 +73,16 @@ def make_service(parts: Surroundings) -> LambdaParts:
         EventInvokeConfigs(parts, resolver),
         Tags(parts),
         RuntimeManagement(parts),
+<<<<<<< HEAD
         Invocations(parts, resolver, durable),
         DurableExecutions(parts, durable),
     )
     service = Service(name="lambda", nouns=nouns, guard=LambdaGuard(parts.database))
     return LambdaParts(service, Asynchronous(parts, resolver), Provisioning(parts), durable, resolver)
+=======
+        Invocations(parts, resolver),
+        FunctionUrls(parts),
+    )
+    service = Service(name="lambda", nouns=nouns, guard=LambdaGuard(parts.database))
+    return LambdaParts(service, Asynchronous(parts, resolver), Provisioning(parts), resolver, parts)
+>>>>>>> edf0d50 (Answer at function URLs: open and signed, buffered and streamed, with CORS, by host name and by path)

@@ -15,6 +15,7 @@ from pilotlight.services.awslambda.permissions import policy_text as function_po
 from pilotlight.services.contract import Access, Params
 from pilotlight.storage import Database
 
+URL_OPERATIONS = frozenset({"CreateFunctionUrlConfig", "UpdateFunctionUrlConfig"})
 INVOKING = frozenset({"Invoke", "InvokeAsync", "InvokeWithResponseStream"})
 WITHOUT_RESOURCE = frozenset({"ListFunctions", "ListLayers", "ListLayerVersions", "GetAccountSettings"})
 ALIAS_OPERATIONS = frozenset({"CreateAlias", "GetAlias", "UpdateAlias", "DeleteAlias"})
@@ -62,6 +63,8 @@ class LambdaGuard:
             context["lambda:Layer"] = list(params["Layers"])
         if operation == "AddPermission":
             context["lambda:Principal"] = params["Principal"]
+        if params.get("AuthType") and operation in URL_OPERATIONS:
+            context["lambda:FunctionUrlAuthType"] = params["AuthType"]
         accesses = [Access(f"lambda:{operation}", arn, context)]
         if operation in ("CreateFunction", "UpdateFunctionConfiguration") and params.get("Role"):
             passed = {"iam:PassedToService": "lambda.amazonaws.com"}

@@ -105,7 +105,7 @@ def find_function(tx: Transaction, name: Name) -> Function | None:
 
 
 def delete_function(tx: Transaction, name: Name) -> bool:
-    for table in ("lambda_part", "lambda_version"):
+    for table in ("lambda_part", "lambda_version", "lambda_url"):
         tx.run(f"delete from {table} where {OF}", **name.keys)
     return tx.run(f"delete from lambda_function where {OF}", **name.keys) > 0
 
@@ -238,6 +238,7 @@ def delete_part(tx: Transaction, name: Name, kind: Kind, identity: str) -> bool:
 def delete_parts_of(tx: Transaction, name: Name, identity: str) -> None:
     """Everything that hangs on a qualifier."""
     tx.run(f"delete from lambda_part where {OF} and id = :id", **name.keys, id=identity)
+    tx.run(f"delete from lambda_url where {OF} and qualifier = :id", **name.keys, id=identity)
 
 
 def list_parts(tx: Transaction, name: Name, kind: Kind) -> list[Part]:

@@ -80,6 +80,8 @@ class Surroundings:
     links: Links
     layer_source: LayerSource
     account_concurrency: int
+    port: int
+    """Where the cloud listens: a part of every function URL."""
     wake_delivery: Callable[[], None]
     """Called after an asynchronous invocation was accepted."""
     wake_durable: Callable[[], None]

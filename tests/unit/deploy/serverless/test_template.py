@@ -93,3 +93,42 @@ def test_a_package_is_the_same_for_the_same_files(tmp_path: Path) -> None:
     assert package.make_zip(tmp_path, ["a.py"]) == first
     with pytest.raises(package.PackageError):
         package.make_zip(tmp_path, [])
+
+
+URLS = """
+service: urls
+provider: { name: aws, runtime: nodejs20.x }
+functions:
+  open: { handler: index.handler, url: true }
+  signed:
+    handler: index.handler
+    url: { authorizer: aws_iam, invokeMode: RESPONSE_STREAM, cors: true }
+  picky:
+    handler: index.handler
+    provisionedConcurrency: 1
+    url:
+      cors: { allowedOrigins: [https://a.example], allowedHeaders: [X-A], allowedMethods: [GET], allowCredentials: true,
+              exposedResponseHeaders: [X-B], maxAge: 60 }
+"""
+
+
+def test_function_urls_are_the_frameworks(tmp_path: Path) -> None:
+    """The oracle is what serverless 3.40 makes of this document. We add the permission that AWS asks for since 2025."""
+    made = service.load(write(tmp_path, URLS), options={}, environment={})
+    keys = {function.key: "k" for function in made.functions}
+    ours = template.full_template(made, keys, keys)
+    theirs = oracle("urls", "urls")
+    wanted = ("AWS::Lambda::Url", "AWS::Lambda::Permission")
+    found = {name: one for name, one in ours["Resources"].items() if one["Type"] in wanted}
+    added = {name: found.pop(name) for name in list(found) if name.endswith("FnUrlInvoke")}
+    assert found == theirs["Resources"]
+    assert {name: one for name, one in ours["Outputs"].items() if name.endswith("FunctionUrl")} == theirs["Outputs"]
+    assert set(added) == {"OpenLambdaPermissionFnUrlInvoke", "PickyLambdaPermissionFnUrlInvoke"}
+    assert added["OpenLambdaPermissionFnUrlInvoke"]["Properties"]["InvokedViaFunctionUrl"] is True
+
+
+@pytest.mark.parametrize("url", ["{ authorizer: nobody }", "{ throttle: 1 }", "{ cors: { who: me } }", "yes please"])
+def test_an_unknown_setting_of_a_url_is_refused(tmp_path: Path, url: str) -> None:
+    made = service.load(write(tmp_path, f"{BASE}    url: {url}\n"), options={}, environment={})
+    with pytest.raises(ServiceError, match=r"functions\.f\.url"):
+        template.full_template(made, {"f": "k"}, {"f": "d"})
