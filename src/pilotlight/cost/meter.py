@@ -9,6 +9,7 @@ from pilotlight.clock import Clock
 from pilotlight.storage import Database, Transaction
 
 FLUSH_SECONDS = 1.0
+HOUR_MS = 3_600_000
 S3_LISTS_AND_PUTS = ("Put", "Copy", "Create", "Complete", "Upload", "List", "Post")
 
 Reserved = Iterable[tuple[str, str, float]]
@@ -21,9 +22,13 @@ class Meter:
         self._clock = clock
         self._pending: dict[tuple[str, str, str], float] = {}
         self._last_ms = clock.now_ms()
+        self._hour, self._month = -1, ""
 
     def add(self, account: str, meter: str, quantity: float) -> None:
-        key = (account, f"{self._clock.now():%Y-%m}", meter)
+        hour = self._clock.now_ms() // HOUR_MS
+        if hour != self._hour:
+            self._hour, self._month = hour, f"{self._clock.now():%Y-%m}"
+        key = (account, self._month, meter)
         self._pending[key] = self._pending.get(key, 0.0) + quantity
 
     def invocation(self, account: str, architecture: str, memory_mb: int, billed_ms: int, *, provisioned: bool) -> None:

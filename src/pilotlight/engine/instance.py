@@ -14,6 +14,8 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import orjson
+
 from pilotlight.clock import Clock
 from pilotlight.engine import failures, frames
 from pilotlight.engine.contract import EntrypointInvalid, FunctionVersion, Invocation, LogSink, Outcome
@@ -69,6 +71,7 @@ class _Under:
     tail: bytearray = field(default_factory=bytearray)
     answer: tuple[int, bytes, int] | None = None
     lost: bool = False
+    late: bool = False
     woken: asyncio.Future[None] | None = None
     streaming: Streaming | None = None
 
@@ -115,6 +118,8 @@ class Instance:
         self._memory_mb = 0
         self._ended = False
         self._native = b""
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_due = 0.0
 
     # Life.
 
@@ -235,21 +240,38 @@ class Instance:
         """
         under = self._under
         assert under is not None
-        remaining = under.began + under.seconds - self._clock.monotonic()
-        try:
-            async with asyncio.timeout(remaining):
-                while under.answer is None and not under.lost:
-                    under.woken = asyncio.get_running_loop().create_future()
-                    await under.woken
-        except TimeoutError:
-            return self._timed_out(under)
+        self._watch(under.began + under.seconds)
+        while under.answer is None and not under.lost and not under.late:
+            under.woken = asyncio.get_running_loop().create_future()
+            await under.woken
         if under.answer is None:
-            return await self._exited(under)
+            return await self._exited(under) if under.lost else self._timed_out(under)
         if not under.settled:
+            remaining = under.began + under.seconds - self._clock.monotonic()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(min(SETTLE_SECONDS, remaining)):
                     await _settled(under)
         return self._answered(under)
+
+    def _watch(self, due: float) -> None:
+        """One timer for many invocations: where it fires too early for the one under way, it is set again."""
+        if self._timer is None or due < self._timer_due:
+            if self._timer is not None:
+                self._timer.cancel()
+            self._timer_due = due
+            delay = max(0.0, due - self._clock.monotonic())
+            self._timer = asyncio.get_running_loop().call_later(delay, self._on_timer)
+
+    def _on_timer(self) -> None:
+        self._timer = None
+        if self._under is None:
+            return
+        due = self._under.began + self._under.seconds
+        if due > self._clock.monotonic():
+            self._watch(due)
+        else:
+            self._under.late = True
+            self._under.wake()
 
     @property
     def settled(self) -> bool:
@@ -287,6 +309,8 @@ class Instance:
         if self._under is not None:
             self._under.lost = True
             self._under.wake()
+        if self._timer is not None:
+            self._timer.cancel()
         self.channel.close()
         if self.api is not None:
             self.api.close()
@@ -487,7 +511,7 @@ def _invoke_body(invocation: Invocation, deadline_ms: int) -> bytes:
         header["client_context"] = invocation.client_context
     if invocation.cognito_identity:
         header["identity"] = invocation.cognito_identity
-    encoded = json.dumps(header).encode()
+    encoded = orjson.dumps(header)
     return len(encoded).to_bytes(4, "little") + encoded + invocation.payload
 
 

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import ipaddress
 from dataclasses import dataclass
+from functools import lru_cache
 
 LOCAL_SUFFIXES = (".localhost.localstack.cloud", ".localhost")
 AWS_SUFFIXES = (".amazonaws.com", ".amazonaws.com.cn", ".on.aws", ".api.aws")
+HOSTS_CACHED_MAX = 512
 PLAIN = {"localhost", "localhost.localstack.cloud", "amazonaws.com", "host.docker.internal", ""}
 
 
@@ -31,6 +33,7 @@ def split_port(host: str) -> str:
     return host.partition(":")[0] if host.count(":") <= 1 else host
 
 
+@lru_cache(HOSTS_CACHED_MAX)
 def read_host(host: str, further: frozenset[str] = frozenset()) -> HostRoute:
     """`further` are names that the operator added; each may also carry service prefixes."""
     name = split_port(host.lower()).rstrip(".")

@@ -12,6 +12,7 @@ from binascii import hexlify
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from hashlib import sha256
 from urllib.parse import quote, unquote_to_bytes
 
@@ -149,6 +150,7 @@ def parse_presigned(query: Mapping[str, str]) -> Claim:
     )
 
 
+@lru_cache(64)
 def timestamp_ms(timestamp: str) -> int:
     """Milliseconds of `20261123T120000Z`. Raises Malformed."""
     if len(timestamp) != 16 or timestamp[8] != "T" or timestamp[15] != "Z":

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 Found = tuple["Operation", Mapping[str, str]]
 
+PATHS_CACHED_MAX = 2000
 _LABEL = re.compile(r"\{([^}+]+)(\+?)\}")
 
 
@@ -66,6 +67,9 @@ class RestRouter:
 
     def __init__(self, model: ServiceModel) -> None:
         self._roots: dict[str, _Node] = {}
+        self._found: dict[tuple[str, str], Found] = {}
+        self._by_path = model.name != "s3"
+        """Where there is no query, method and path alone tell operations apart. S3 goes by headers, too."""
         for operation in model.operations.values():
             if model.name == "s3" and operation.name in _SUPERSEDED:
                 continue
@@ -97,6 +101,19 @@ class RestRouter:
         node.ending.sort(key=lambda one: one.order)
 
     def find(self, request: Request) -> Found | None:
+        if request.query or not self._by_path:
+            return self._find(request)
+        index = (request.method, request.path)
+        found = self._found.get(index)
+        if found is None:
+            found = self._find(request)
+            if found is not None:
+                if len(self._found) >= PATHS_CACHED_MAX:
+                    self._found.clear()
+                self._found[index] = found
+        return found
+
+    def _find(self, request: Request) -> Found | None:
         root = self._roots.get(request.method)
         if root is None:
             return None

@@ -43,6 +43,12 @@ class Database(Protocol):
     """Runs plain functions over transactions. A function may be run again after a conflict or a crash
     of the batch it was in: it must not have effects but through `tx`, and gets ids and times as arguments."""
 
+    @property
+    def generation(self) -> int | None:
+        """Another number after each commit: what was read at this one is what would be read again. None where
+        others write to the same database, and nobody can tell."""
+        ...
+
     async def read(self, function: Callable[Concatenate[Transaction, P], T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """A short, keyed read of what is committed. On SQLite it runs on the event loop's own thread."""
         ...

@@ -99,6 +99,8 @@ class PostgresDatabase:
 
         self._transact(READ_COMMITTED, under_lock)
 
+    generation: int | None = None
+
     async def read(self, function: Callable[Concatenate[Transaction, P], T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         return await self._submit(SNAPSHOT, function, *args, **kwargs)
 

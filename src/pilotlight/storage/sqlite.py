@@ -90,6 +90,7 @@ class SqliteDatabase:
         synchronous: str = "FULL",
         cache_kib: int = CACHE_KIB,
     ) -> None:
+        self.generation: int | None = 0
         self._path = path
         self._synchronous = synchronous
         self._cache_kib = cache_kib
@@ -160,6 +161,7 @@ class SqliteDatabase:
             jobs, stopping = self._take()
             if jobs:
                 self._commit(transaction, jobs)
+                self.generation = (self.generation or 0) + 1  # before anyone is answered
                 _answer(jobs)
             if stopping:
                 return
