@@ -27,11 +27,8 @@ from pilotlight.protocols.model import Operation
 from pilotlight.protocols.router import find_operation
 from pilotlight.protocols.validate import validate
 from pilotlight.services.apigatewayv2.data_plane import HttpApis
-<<<<<<< HEAD
-from pilotlight.services.ecr.data_plane import Registry as ImageRegistry
-=======
 from pilotlight.services.awslambda.url_data_plane import UrlDataPlane
->>>>>>> edf0d50 (Answer at function URLs: open and signed, buffered and streamed, with CORS, by host name and by path)
+from pilotlight.services.ecr.data_plane import Registry as ImageRegistry
 from pilotlight.services.s3.cors import CrossOrigin
 from pilotlight.services.s3.forms import Forms, is_form
 from pilotlight.services.s3.websites import Websites

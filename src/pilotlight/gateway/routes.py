@@ -16,28 +16,17 @@ from pilotlight.protocols.messages import Request
 
 EXECUTE_API_PATH = "/_aws/execute-api/"
 WEBSITE_PATH = "/_aws/s3-website/"
-<<<<<<< HEAD
 REGISTRY_PATH = "/v2"
-LOCAL_PREFIXES = ("/_pilotlight/", "/_localstack/")
-
-Kind = Literal["service", "execute-api", "website", "registry", "local", "unknown"]
-=======
 FUNCTION_URL_PATH = "/_aws/lambda-url/"
 LOCAL_PREFIXES = ("/_pilotlight/", "/_localstack/")
 
-Kind = Literal["service", "execute-api", "website", "lambda-url", "local", "unknown"]
->>>>>>> edf0d50 (Answer at function URLs: open and signed, buffered and streamed, with CORS, by host name and by path)
+Kind = Literal["service", "execute-api", "website", "registry", "lambda-url", "local", "unknown"]
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
-<<<<<<< HEAD
-    """`entry` for a service; `api_id`, `path` and `domain` for an HTTP API; `name` and `path` for a bucket's website;
-    `name` for a registry's account and region, and for what we do not have."""
-=======
     """`entry` for a service; `api_id`, `path` and `domain` for an HTTP API; `name` and `path` for a bucket's website,
-    with `domain` for a function URL; `name` for what we do not have."""
->>>>>>> edf0d50 (Answer at function URLs: open and signed, buffered and streamed, with CORS, by host name and by path)
+    with `domain` for a function URL; `name` for a registry's account and region, and for what we do not have."""
 
     kind: Kind
     host: HostRoute
@@ -67,10 +56,8 @@ class Router:
         if request.path.startswith(WEBSITE_PATH):
             bucket, _, rest = request.path.removeprefix(WEBSITE_PATH).partition("/")
             return Route("website", host, name=unquote(bucket), path="/" + rest)
-<<<<<<< HEAD
         if _is_registry(request, host):
             return Route("registry", host, name=host.resource, path=request.path)
-=======
         if host.service == "lambda-url":
             domain = request.headers["host"].partition(":")[0]
             return Route("lambda-url", host, name=host.resource, path=request.path, domain=domain)
@@ -78,7 +65,6 @@ class Router:
             url_id, _, rest = request.path.removeprefix(FUNCTION_URL_PATH).partition("/")
             domain = f"{url_id}.lambda-url.localhost.localstack.cloud"
             return Route("lambda-url", host, name=unquote(url_id), path="/" + rest, domain=domain)
->>>>>>> edf0d50 (Answer at function URLs: open and signed, buffered and streamed, with CORS, by host name and by path)
         if request.path.startswith(LOCAL_PREFIXES):
             return Route("local", host, path=request.path)
         return self._service(request, host)

@@ -1,15 +1,10 @@
 """AWS Lambda: functions, versions, aliases, layers, permissions, concurrency, and Invoke in its types, streamed too.
 
 Real: everything about zip packages; synchronous, asynchronous and dry invocations; alias weights; reserved and
-<<<<<<< HEAD
-provisioned concurrency; Lambda functions as destinations; durable functions (see `durable`). Stored: tracing mode.
+provisioned concurrency; Lambda functions as destinations; durable functions (see `durable`); function URLs. Stored:
+tracing mode.
 Refused by name: container images, VPCs, file systems, KMS keys, code signing, SnapStart, dead-letter queues,
-destinations other than functions, function URLs, event source mappings, capacity providers.
-=======
-provisioned concurrency; Lambda functions as destinations. Stored: tracing mode. Refused by name: container images,
-VPCs, file systems, KMS keys, code signing, SnapStart, dead-letter queues, destinations other than functions,
-event source mappings, durable functions, capacity providers.
->>>>>>> edf0d50 (Answer at function URLs: open and signed, buffered and streamed, with CORS, by host name and by path)
+destinations other than functions, event source mappings, capacity providers.
 """
 
 from __future__ import annotations
@@ -73,16 +68,9 @@ def make_service(parts: Surroundings) -> LambdaParts:
         EventInvokeConfigs(parts, resolver),
         Tags(parts),
         RuntimeManagement(parts),
-<<<<<<< HEAD
         Invocations(parts, resolver, durable),
         DurableExecutions(parts, durable),
-    )
-    service = Service(name="lambda", nouns=nouns, guard=LambdaGuard(parts.database))
-    return LambdaParts(service, Asynchronous(parts, resolver), Provisioning(parts), durable, resolver)
-=======
-        Invocations(parts, resolver),
         FunctionUrls(parts),
     )
     service = Service(name="lambda", nouns=nouns, guard=LambdaGuard(parts.database))
-    return LambdaParts(service, Asynchronous(parts, resolver), Provisioning(parts), resolver, parts)
->>>>>>> edf0d50 (Answer at function URLs: open and signed, buffered and streamed, with CORS, by host name and by path)
+    return LambdaParts(service, Asynchronous(parts, resolver), Provisioning(parts), durable, resolver, parts)

@@ -15,9 +15,10 @@ from pilotlight.identity.caller import Caller
 from pilotlight.ids import Ids
 from pilotlight.protocols.messages import Request, Response
 from pilotlight.services.awslambda import url_cors, url_events, url_store
-from pilotlight.services.awslambda.invocations import SYNCHRONOUS_BYTES_MAX, choose, run
+from pilotlight.services.awslambda.invocations import SYNCHRONOUS_BYTES_MAX
 from pilotlight.services.awslambda.permissions import find_policy, policy_text
 from pilotlight.services.awslambda.resolver import Resolver, Route
+from pilotlight.services.awslambda.running import choose, run
 from pilotlight.services.awslambda.streaming import Answer
 from pilotlight.services.awslambda.surroundings import Surroundings
 from pilotlight.services.awslambda.url_events import PRELUDE_BYTES_MAX, PRELUDE_END, BadAnswer, Circumstances
