@@ -36,6 +36,7 @@ from pilotlight.deploy.resources.registry import resource_types
 from pilotlight.engine.agent import Agent
 from pilotlight.engine.contract import IsolationUnavailable
 from pilotlight.engine.packages import Packages
+from pilotlight.engine.runtimes.class_caches import ClassCaches
 from pilotlight.engine.runtimes.interpreters import Interpreters
 from pilotlight.engine.runtimes.java import JavaRuntime
 from pilotlight.engine.runtimes.jvms import Jvms
@@ -247,6 +248,7 @@ class Node:
             bootstrap=await asyncio.to_thread(install_bootstrap, shared, "java"),
             endpoint=self.endpoint,
             egress=self.settings.egress,
+            caches=ClassCaches(self.directory.path / "class-caches", self.factory, group),
         )
         provided = ProvidedRuntime(endpoint=self.endpoint, egress=self.settings.egress)
         agent = Agent(

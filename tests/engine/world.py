@@ -16,6 +16,7 @@ from typing import Any, Literal
 from pilotlight.clock import Clock
 from pilotlight.engine.agent import Agent
 from pilotlight.engine.contract import Credentials, FunctionVersion, InstanceIdentity, Invocation, Outcome
+from pilotlight.engine.runtimes.class_caches import ClassCaches
 from pilotlight.engine.runtimes.interpreters import Interpreters
 from pilotlight.engine.runtimes.java import JavaRuntime
 from pilotlight.engine.runtimes.jvms import Jvms
@@ -88,6 +89,7 @@ class World:
 
     def __init__(self, directory: Path, road: Road | None, isolation: Isolation) -> None:
         self.agent: Agent
+        self.caches: ClassCaches | None
         self.runtime: PythonRuntime
         self.node: NodeRuntime
         self.ruby: RubyRuntime
@@ -185,7 +187,12 @@ class World:
 
 @contextlib.asynccontextmanager
 async def world(
-    directory: Path, isolation: Isolation, road: Road | None, *, init_seconds: float = INIT_SECONDS
+    directory: Path,
+    isolation: Isolation,
+    road: Road | None,
+    *,
+    init_seconds: float = INIT_SECONDS,
+    class_caches: bool = False,
 ) -> AsyncIterator[World]:
     directory.chmod(0o755)
     bootstrap = install_bootstrap(directory, "python")
@@ -223,11 +230,13 @@ async def world(
             endpoint="http://127.0.0.1:9",
             egress=False,
         )
+        made.caches = ClassCaches(directory / "class-caches", factory, group) if class_caches else None
         java = JavaRuntime(
             jvms=Jvms(strict=False),
             bootstrap=install_bootstrap(directory, "java"),
             endpoint="http://127.0.0.1:9",
             egress=False,
+            caches=made.caches,
         )
         provided = ProvidedRuntime(endpoint="http://127.0.0.1:9", egress=False)
         made.limits = factory.describe()["limits"]

@@ -15,11 +15,13 @@ import hashlib
 import os
 import re
 import shlex
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from pilotlight.engine.contract import FunctionVersion
+from pilotlight.engine.runtimes.class_caches import AHEAD_OF_TIME, APP, ARCHIVE, RESOURCES, ClassCaches, Training
 from pilotlight.engine.runtimes.environment import PATH, endpoint_of, places, reserved, scratch
 from pilotlight.engine.runtimes.jvms import Jvm, Jvms
 from pilotlight.engine.runtimes.spawning import CHANNEL, LIBRARY_PATH, spawn
@@ -28,6 +30,7 @@ from pilotlight.engine.spares import Process
 from pilotlight.engine.wires import Wires
 
 BOOTSTRAP_PLACE = "/var/runtime/bootstrap"
+CLASSES_PLACE = "/var/runtime/classes"
 JAR = "bootstrap.jar"
 MAIN = "pilotlight.runtime.Main"
 JAR_SECONDS = 1_000_000_000
@@ -39,13 +42,20 @@ NOT_HEAP_MB = 64
 UNSAFE_SAYS_SO = 24
 """From this version on, the one trick of our bootstrap prints a warning unless it is allowed."""
 _FLAG = re.compile(r"-XX:[+-]?(\w+)|-(Xmx)")
+TRAINING_MB = 1024
+"""Writing an archive takes more memory than most functions have."""
+_HARMLESS = ("-D", "-Xmx", "-Xms", "-Xss", "-XX:+Tiered", "-XX:-Tiered", "-XX:Tiered")
+"""Options under which an archive that was made without them can be used."""
 _COLLECTOR = re.compile(r"-XX:\+Use\w+GC\b")
 
 
 class JavaRuntime:
-    def __init__(self, *, jvms: Jvms, bootstrap: Path, endpoint: str, egress: bool) -> None:
+    def __init__(
+        self, *, jvms: Jvms, bootstrap: Path, endpoint: str, egress: bool, caches: ClassCaches | None = None
+    ) -> None:
         """`bootstrap` is a directory that any function may read; `endpoint` is the cloud's own, for functions
         without a sandbox."""
+        self._caches = caches
         self._jvms = jvms
         self._bootstrap = bootstrap
         self._endpoint = endpoint
@@ -53,11 +63,13 @@ class JavaRuntime:
         os.utime(bootstrap / JAR, (JAR_SECONDS, JAR_SECONDS))
 
     def spec(self, version: FunctionVersion) -> SandboxSpec:
+        folder = self._cache(version)
+        classes = () if folder is None else ((folder, CLASSES_PLACE),)
         return SandboxSpec(
             code=version.code,
             layers=version.layers,
             readable=self._jvms.for_runtime(version.runtime).readable,
-            mounted=((self._bootstrap, BOOTSTRAP_PLACE),),
+            mounted=((self._bootstrap, BOOTSTRAP_PLACE), *classes),
             memory_mb=version.memory_mb,
             ephemeral_mb=version.ephemeral_mb,
             egress=self._egress,
@@ -106,9 +118,55 @@ class JavaRuntime:
     async def start(
         self, version: FunctionVersion, sandbox: Sandbox, environment: dict[str, str]
     ) -> tuple[Wires, Process]:
+        folder = self._cache(version)
+        if folder is None:
+            return await self._start(version, sandbox, environment, [], class_path(version, sandbox))
+        if not (folder / ARCHIVE).exists():
+            assert self._caches is not None
+            self._caches.make_later(folder, version, self._training(version, folder))
+            return await self._start(version, sandbox, environment, [], class_path(version, sandbox))
+        place = CLASSES_PLACE if sandbox.isolated else str(folder)
+        options = using(self._jvms.for_runtime(version.runtime), f"{place}/{ARCHIVE}")
+        return await self._start(version, sandbox, environment, options, class_path(version, sandbox, f"{place}/{APP}"))
+
+    def _cache(self, version: FunctionVersion) -> Path | None:
+        """Where this version's archive of classes is or will be; None where it cannot have one."""
+        if self._caches is None or "AWS_LAMBDA_EXEC_WRAPPER" in version.environment:
+            return None
+        if not all(option.startswith(_HARMLESS) for option in own_options(version)):
+            return None
+        return self._caches.folder(version, self._jvms.for_runtime(version.runtime), self._bootstrap / JAR)
+
+    def _training(self, version: FunctionVersion, folder: Path) -> Training:
+        assert self._caches is not None
+        caches, jvm = self._caches, self._jvms.for_runtime(version.runtime)
+        spec = replace(self.spec(version), memory_mb=max(TRAINING_MB, version.memory_mb), egress=False)
+
+        async def take() -> Sandbox:
+            return await caches.take(spec)
+
+        async def start(sandbox: Sandbox, output: str) -> tuple[Wires, Process]:
+            place = CLASSES_PLACE if sandbox.isolated else str(folder)
+            path = class_path(version, sandbox, f"{place}/{APP}", f"{place}/{RESOURCES}")
+            options = making(jvm, output)
+            return await self._start(version, sandbox, self.environment(version, sandbox), options, path)
+
+        def frame(sandbox: Sandbox) -> dict[str, object]:
+            return self.start_frame(version, sandbox, {}, "")
+
+        return Training(take=take, start=start, frame=frame)
+
+    async def _start(
+        self,
+        version: FunctionVersion,
+        sandbox: Sandbox,
+        environment: dict[str, str],
+        options: Sequence[str],
+        path: Iterable[str],
+    ) -> tuple[Wires, Process]:
         jvm = self._jvms.for_runtime(version.runtime)
-        path = ":".join([self._jar(sandbox), *class_path(version, sandbox)])
-        argv = [jvm.executable, *flags(version, jvm), "-cp", path, MAIN, str(CHANNEL)]
+        found = ":".join([self._jar(sandbox), *path])
+        argv = [jvm.executable, *flags(version, jvm), *options, "-cp", found, MAIN, str(CHANNEL)]
         wrapper = version.environment.get("AWS_LAMBDA_EXEC_WRAPPER")
         if wrapper:
             argv.insert(0, wrapper)
@@ -118,15 +176,29 @@ class JavaRuntime:
         return f"{BOOTSTRAP_PLACE}/{JAR}" if sandbox.isolated else str(self._bootstrap / JAR)
 
 
-def class_path(version: FunctionVersion, sandbox: Sandbox) -> Iterator[str]:
-    """AWS: the package itself, the jars in its `lib`, then those in the layers' `java/lib`; by name."""
+def making(jvm: Jvm, archive: str) -> list[str]:
+    return [f"-XX:{'AOTCacheOutput' if jvm.major >= AHEAD_OF_TIME else 'ArchiveClassesAtExit'}={archive}"]
+
+
+def using(jvm: Jvm, archive: str) -> list[str]:
+    """An archive that does not fit is passed over, and nothing is said of it in the function's log."""
+    if jvm.major >= AHEAD_OF_TIME:
+        return [f"-XX:AOTCache={archive}", "-Xlog:aot*=off,cds*=off"]
+    return [f"-XX:SharedArchiveFile={archive}", "-Xlog:cds*=off,class+path=off"]
+
+
+def class_path(version: FunctionVersion, sandbox: Sandbox, app: str = "", last: str = "") -> Iterator[str]:
+    """AWS: the package itself, the jars in its `lib`, then those in the layers' `java/lib`; by name. `app`: a jar of
+    the package's own classes. Then the package comes last, for all else that is in it, or what stands for it there."""
     task, _ = places(version, sandbox)
-    yield f"{task}/"
+    yield app or f"{task}/"
     yield from (f"{task}/lib/{name}" for name in _jars(version.code / "lib"))
     # A later layer hides an earlier one's files.
     found = {name: layer for layer in version.layers for name in _jars(layer / "java" / "lib")}
     for name in sorted(found):
         yield f"{'/opt' if sandbox.isolated else found[name]}/java/lib/{name}"
+    if app:
+        yield last or f"{task}/"
 
 
 def _jars(folder: Path) -> list[str]:

@@ -28,6 +28,11 @@ abstract class Handler {
     /** The answer's bytes. */
     abstract byte[] call(byte[] payload, Context context) throws Throwable;
 
+    /** Reads and writes as an invocation would, but calls nothing. */
+    void rehearse(Context context) {
+        context.getRemainingTimeInMillis();
+    }
+
     /** Raises a fatal Fault where initialisation fails; what is else wrong shows at each invocation, as on AWS. */
     static Handler load(String name) {
         int colons = name.lastIndexOf("::");
@@ -246,6 +251,18 @@ abstract class Handler {
                 return Writer.write(answer).getBytes(StandardCharsets.UTF_8);
             } catch (Throwable error) {
                 throw new RuntimeException("An error occurred during JSON serialization of response", error);
+            }
+        }
+
+        @Override
+        void rehearse(Context context) {
+            super.rehearse(context);
+            try {
+                if (input != null && own == null) {
+                    Writer.write(Reader.read(Json.parse("{}"), input));
+                }
+            } catch (Throwable error) {
+                // An empty object is not what this one takes.
             }
         }
 
