@@ -185,6 +185,16 @@ class World:
         self.agent.tend()
 
 
+def java_runtime(directory: Path, caches: ClassCaches | None) -> JavaRuntime:
+    return JavaRuntime(
+        jvms=Jvms(strict=False),
+        bootstrap=install_bootstrap(directory, "java"),
+        endpoint="http://127.0.0.1:9",
+        egress=False,
+        caches=caches,
+    )
+
+
 @contextlib.asynccontextmanager
 async def world(
     directory: Path,
@@ -231,13 +241,7 @@ async def world(
             egress=False,
         )
         made.caches = ClassCaches(directory / "class-caches", factory, group) if class_caches else None
-        java = JavaRuntime(
-            jvms=Jvms(strict=False),
-            bootstrap=install_bootstrap(directory, "java"),
-            endpoint="http://127.0.0.1:9",
-            egress=False,
-            caches=made.caches,
-        )
+        java = java_runtime(directory, made.caches)
         provided = ProvidedRuntime(endpoint="http://127.0.0.1:9", egress=False)
         made.limits = factory.describe()["limits"]
         made.agent = Agent(
