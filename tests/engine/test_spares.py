@@ -70,6 +70,7 @@ class Made:
 @pytest.fixture
 async def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Made]:
     monkeypatch.setattr(spares, "DELAY_SECONDS", 0)
+    monkeypatch.setattr(spares, "BURST_DELAY_SECONDS", 0)
     async with asyncio.TaskGroup() as group:
         made = Made(group, tmp_path / "sandboxes")
         await made.factory.start()
@@ -173,3 +174,14 @@ async def test_the_news_of_an_end_may_overtake_the_answer_that_names_the_program
     sandbox = NamespaceSandbox("one", uid=1, cgroup=Cgroup(), daemon=Daemon(), seccomp=b"")  # type: ignore[arg-type]
     assert await sandbox.spawn(Launch(argv=["x"], environment={})) == 17
     assert await sandbox.wait_exit(17) == 3
+
+
+async def test_after_a_burst_there_are_more_and_when_it_is_calm_as_many_as_ever(made: Made) -> None:
+    for _ in range(20):
+        made.spares.take("sort", made.forks)
+    await made.settle()
+    assert made.spares.ready("sort") == spares.SPARES_MAX
+    for _ in range(spares.CALM_ROUNDS):
+        made.spares.tend()
+    await made.settle()
+    assert made.spares.ready("sort") == SPARES_EACH

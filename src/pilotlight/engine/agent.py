@@ -296,6 +296,7 @@ class Agent:
     def tend(self) -> None:
         """Freeze what is idle, end what has been so for long or is too much, replace what died."""
         now = self._clock.monotonic()
+        self._spares.tend()
         self._provisioning.tend()
         for instance in self._provisioning.instances():
             self._freeze(instance, now)

@@ -21,9 +21,15 @@ from pilotlight.engine.wires import Wires
 log = logging.getLogger(__name__)
 
 SPARES_EACH = 2
+SPARES_MAX = 12
+"""As many are kept of a sort after a burst that found none."""
+CALM_ROUNDS = 600
+"""Rounds of `tend` without such a burst, after which there are `SPARES_EACH` again."""
 SORTS_MAX = 16
 DELAY_SECONDS = 0.03
 """Spares are made when the cold start that asked for them is over: it needs the CPU more."""
+BURST_DELAY_SECONDS = 1.0
+"""And those for the next burst, when this one is."""
 
 
 class Process(Protocol):
@@ -60,6 +66,8 @@ class Spares:
         self._factory = factory
         self._later = later
         self._ready: OrderedDict[Hashable, list[Spare]] = OrderedDict()
+        self._wanted: dict[Hashable, int] = {}
+        self._calm_rounds = 0
         self._filling: set[Hashable] = set()
         self._closed = False
 
@@ -73,7 +81,19 @@ class Spares:
             if spare.wires.channel.connected:
                 return spare
             self._later(spare.end())
+        self._wanted[sort] = min(2 * self._wanted.get(sort, SPARES_EACH // 2), SPARES_MAX)
+        self._calm_rounds = 0
         return None
+
+    def tend(self) -> None:
+        """Let go of those that were kept for a burst, when there was none for long."""
+        self._calm_rounds += 1
+        if self._calm_rounds < CALM_ROUNDS or not self._wanted:
+            return
+        self._wanted.clear()
+        for spares in self._ready.values():
+            while len(spares) > SPARES_EACH:
+                self._later(spares.pop().end())
 
     def ready(self, sort: Hashable) -> int:
         """How many wait."""
@@ -93,9 +113,10 @@ class Spares:
     async def _fill(self, sort: Hashable, runtime: Forks) -> None:
         try:
             await asyncio.sleep(DELAY_SECONDS)
-            while not self._closed and len(self._ready.get(sort, ())) < SPARES_EACH:
-                if not await self._make(sort, runtime):
-                    return
+            made = await self._fill_to(SPARES_EACH, sort, runtime)
+            if made and self._wanted.get(sort, 0) > SPARES_EACH:
+                await asyncio.sleep(BURST_DELAY_SECONDS)
+                await self._fill_to(self._wanted.get(sort, SPARES_EACH), sort, runtime)
             while len(self._ready) > SORTS_MAX:
                 for spare in self._ready.popitem(last=False)[1]:
                     await spare.end()
@@ -103,6 +124,13 @@ class Spares:
             log.warning("no sandbox for a spare: %s", error)
         finally:
             self._filling.discard(sort)
+
+    async def _fill_to(self, wanted: int, sort: Hashable, runtime: Forks) -> bool:
+        """False where none can be made now."""
+        while not self._closed and len(self._ready.get(sort, ())) < wanted:
+            if not await self._make(sort, runtime):
+                return False
+        return True
 
     async def _make(self, sort: Hashable, runtime: Forks) -> bool:
         sandbox = await self._factory.reserve()

@@ -27,6 +27,10 @@ log = logging.getLogger(__name__)
 
 POOL_SIZE = 4
 """Sandboxes kept ready. One costs about a megabyte; making one takes some ten milliseconds, off the cold path."""
+POOL_SIZE_MAX = 32
+"""As many are kept after a burst that found the pool empty again and again."""
+BURST_SECONDS = 60.0
+"""So long after the pool was last found empty. What is left over then is used up, and not made anew."""
 DEFAULT_TMP_MB = 512
 FIRST_UID = 600_000
 UIDS_EACH = 4096
@@ -48,7 +52,8 @@ class NamespaceFactory:
         self._directory = directory.absolute()
         self._settings = settings
         self._ids = ids
-        self._pool_size = pool_size
+        self._pool_size = self._kept = pool_size
+        self._calming: asyncio.TimerHandle | None = None
         mark = zlib.crc32(str(self._directory).encode())
         self.name = f"pilotlight-{mark:08x}"
         self._first_uid = FIRST_UID + (mark % _UID_RANGES) * UIDS_EACH
@@ -123,6 +128,8 @@ class NamespaceFactory:
 
     async def close(self) -> None:
         self._closing = True
+        if self._calming is not None:
+            self._calming.cancel()
         for sandbox in list(self._sandboxes.values()):
             sandbox.kill()
         await self._daemon.close()
@@ -169,6 +176,7 @@ class NamespaceFactory:
         """The next ready sandbox. Where there is none, one more is made, and the first ready one is ours."""
         if self._pool:
             return self._pool.popleft()
+        self._missed()
         waiter: asyncio.Future[NamespaceSandbox] = asyncio.get_running_loop().create_future()
         self._waiters.append(waiter)
         self._refill()
@@ -185,6 +193,18 @@ class NamespaceFactory:
             if waiter in self._waiters:
                 self._waiters.remove(waiter)
 
+    def _missed(self) -> None:
+        """Whoever comes to an empty pool has to wait: keep more, for a while."""
+        if not self._started:
+            return
+        self._kept = max(self._kept, min(2 * self._kept, POOL_SIZE_MAX))
+        if self._calming is not None:
+            self._calming.cancel()
+        self._calming = asyncio.get_running_loop().call_later(BURST_SECONDS, self._calm)
+
+    def _calm(self) -> None:
+        self._kept = self._pool_size
+
     def _next_waiter(self) -> asyncio.Future[NamespaceSandbox] | None:
         while self._waiters:
             waiter = self._waiters.pop(0)
@@ -200,7 +220,7 @@ class NamespaceFactory:
 
     def _refill(self) -> None:
         """Begin as many as are missing, a few at a time; called again whenever one is ready."""
-        kept = self._pool_size if self._started else 0
+        kept = self._kept if self._started else 0
         missing = kept + len(self._waiters) - len(self._pool) - len(self._making)
         for _ in range(min(missing, MAKING_MAX - len(self._making))):
             if self._closing or not self._daemon.alive:
