@@ -161,6 +161,33 @@ async def test_a_failure_is_answered_as_a_functions(durable: Handler) -> None:
     assert json.loads(answer["Payload"]) == {"errorMessage": "no", "errorType": "KeyError"}
 
 
+@pytest.mark.parametrize(
+    "reply", [[], "text", {"Status": "SUCCEEDED", "Result": 1}, {"Status": "FAILED", "Error": "e"}]
+)
+async def test_an_answer_of_another_shape_fails_the_execution(durable: Handler, reply: Any) -> None:
+    arn = await start(durable)
+    await durable.wait_invoked()
+    durable.answer(reply)
+    assert (await wait_status(durable, arn, "FAILED"))["Error"][
+        "ErrorMessage"
+    ] == "Invalid Status in invocation output."
+
+
+async def test_an_error_keeps_what_the_model_knows(durable: Handler) -> None:
+    arn = await start(durable)
+    await durable.wait_invoked()
+    error = {"ErrorType": "E", "ErrorMessage": 5, "Other": "x", "StackTrace": ["a", 1]}
+    durable.answer({"Status": "FAILED", "Error": error})
+    assert (await wait_status(durable, arn, "FAILED"))["Error"] == {"ErrorType": "E", "StackTrace": ["a"]}
+
+
+async def test_without_concurrency_a_synchronous_invocation_is_throttled(durable: Handler) -> None:
+    await durable.bench.call("put_function_concurrency", FunctionName="f", ReservedConcurrentExecutions=0)
+    with pytest.raises(AwsError) as refusal:
+        await durable.bench.call("invoke", FunctionName="f:1")
+    assert refusal.value.code == "TooManyRequestsException"
+
+
 async def test_the_same_name_again_is_the_same_execution(durable: Handler) -> None:
     arn = await start(durable, DurableExecutionName="n")
     assert await start(durable, DurableExecutionName="n") == arn

@@ -182,6 +182,7 @@ def test_a_throttle_does_not_count() -> None:
     [
         ({}, "Invalid Status in invocation output."),
         ({"Status": "DONE"}, "Invalid Status in invocation output."),
+        ({"Status": ["PENDING"]}, "Invalid Status in invocation output."),
         ({"Status": "FAILED", "Result": "1"}, "Cannot provide a Result for FAILED status."),
         ({"Status": "SUCCEEDED", "Error": {}}, "Cannot provide an Error for SUCCEEDED status."),
         (
@@ -319,6 +320,29 @@ def test_pausing_withholds_the_token_and_resuming_makes_up_for_it() -> None:
     assert course.launch
     assert course.execution.deadline_ms == START + 86_400_000 + HOUR
     assert [one for one in kinds(course) if one.startswith("Execution")] == ["ExecutionResumed"]
+
+
+def test_an_invocation_that_a_pause_cut_off_is_made_up_for_though_it_was_resumed_meanwhile() -> None:
+    course = begun()
+    course.pause("", None, START, timeout=True)
+    save(course)
+    course.resume("", None, START)
+    answer(course, "PENDING")
+    assert course.execution.invocation == "id2"
+
+
+def test_only_what_is_under_way_is_lost_with_the_process() -> None:
+    course = begun()
+    call = update("c", "CHAINED_INVOKE", "START", ChainedInvokeOptions={"FunctionName": "g"})
+    save(course, wait("w", 60), call, targets={"c": Target(version="1")})
+    answer(course, "PENDING")
+    assert course.busy
+    course.taken()
+    course.lost(START)
+    assert ([one.id for one in course.calls], course.launch) == (["c"], "")
+    course.end_chained("c", "SUCCEEDED", START)
+    answer(course, "PENDING")
+    assert not course.busy
 
 
 def test_an_idle_execution_is_paused_at_once_and_its_time_may_run_on() -> None:

@@ -6,6 +6,8 @@ import json
 import shutil
 import signal
 import subprocess
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -182,6 +184,45 @@ def test_a_synchronous_invocation_waits_for_the_end(functions: Functions) -> Non
     failed = functions.aws.invoke(FunctionName="short:1", Payload=json.dumps({"what": "nothing"}))
     assert failed["FunctionError"] == "Unhandled"
     assert json.load(failed["Payload"])["errorType"] == "KeyError"
+
+
+def test_a_function_url_answers_when_the_execution_has_ended(functions: Functions) -> None:
+    aws = functions.aws
+    aws.create_alias(FunctionName="short", Name="live", FunctionVersion="1")
+    url = aws.create_function_url_config(FunctionName="short", Qualifier="live", AuthType="NONE")["FunctionUrl"]
+    for action in ("InvokeFunctionUrl", "InvokeFunction"):
+        aws.add_permission(
+            FunctionName="short", Qualifier="live", StatementId=action, Action=f"lambda:{action}", Principal="*"
+        )
+    request = urllib.request.Request(
+        functions.cloud.endpoint, headers={"Host": url.split("/")[2]}, data=b"x", method="POST"
+    )
+    with pytest.raises(urllib.error.HTTPError) as failure, urllib.request.urlopen(request):
+        pass
+    assert failure.value.code == 502  # the handler does not find `what` in the event of a URL
+    failure.value.close()
+    (found,) = aws.list_durable_executions_by_function(FunctionName="short", Statuses=["FAILED"], MaxItems=1)[
+        "DurableExecutions"
+    ]
+    event = json.loads(functions.get(found["DurableExecutionArn"])["InputPayload"])
+    assert event["requestContext"]["http"]["method"] == "POST"
+
+
+def test_a_template_makes_a_durable_function(functions: Functions) -> None:
+    properties = {
+        "FunctionName": "templated",
+        "Runtime": "python3.13",
+        "Handler": "index.handler",
+        "Role": "arn:aws:iam::000000000000:role/durable",
+        "Code": {"ZipFile": "def handler(event, context): return {'Status': 'SUCCEEDED', 'Result': '1'}"},
+        "DurableConfig": {"ExecutionTimeout": "60"},
+    }
+    template = {"Resources": {"Function": {"Type": "AWS::Lambda::Function", "Properties": properties}}}
+    stacks = functions.cloud.client("cloudformation")
+    stacks.create_stack(StackName="durable", TemplateBody=json.dumps(template))
+    stacks.get_waiter("stack_create_complete").wait(StackName="durable", WaiterConfig={"Delay": 0.1})
+    answer = functions.aws.invoke(FunctionName="templated:$LATEST")
+    assert answer["Payload"].read() == b"1"
 
 
 def test_stopping_and_running_out_of_time(functions: Functions) -> None:

@@ -26,6 +26,7 @@ CONFIGURED = (
     "KmsKeyArn",
     "SnapStart",
     "FileSystemConfigs",
+    "DurableConfig",
 )
 ZIP_TIME = (1980, 1, 1, 0, 0, 0)
 PROVISION_SECONDS_MAX = 600
@@ -75,6 +76,8 @@ class Function:
 
     async def update(self, at: Context, made: Made, old: Properties, new: Properties) -> Made:
         name = made.physical_id
+        if "DurableConfig" in old and "DurableConfig" not in new:
+            raise AwsError("InvalidRequest", "DurableConfig cannot be taken from a function: give it another name.")
         if old.get("Code") != new.get("Code") or old.get("Architectures") != new.get("Architectures"):
             code = pick(new, "Architectures")
             await at.call("lambda", "UpdateFunctionCode", FunctionName=name, **_code(new), **code)
@@ -122,6 +125,12 @@ def _configuration(properties: Properties) -> dict[str, Any]:
             result[key] = number(properties[key])
     if "EphemeralStorage" in result:
         result["EphemeralStorage"] = {"Size": number(result["EphemeralStorage"]["Size"])}
+    if "DurableConfig" in result:
+        # CloudFormation's numbers may be text.
+        texts = ("KMSKeyArn",)
+        result["DurableConfig"] = {
+            name: value if name in texts else number(value) for name, value in result["DurableConfig"].items()
+        }
     if "Environment" in properties:
         variables = properties["Environment"].get("Variables", {})
         result["Environment"] = {"Variables": {name: _text(value) for name, value in variables.items()}}

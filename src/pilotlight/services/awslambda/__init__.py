@@ -46,7 +46,7 @@ class LambdaParts:
 
     def url_data_plane(self, policies: Policies, admit: Admit) -> UrlDataPlane:
         """For the gateway: what answers at function URLs."""
-        return UrlDataPlane(self.surroundings, self.resolver, policies, admit)
+        return UrlDataPlane(self.surroundings, self.resolver, self.durable, policies, admit)
 
 
 def make_service(parts: Surroundings) -> LambdaParts:

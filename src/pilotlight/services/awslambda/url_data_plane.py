@@ -9,12 +9,14 @@ from typing import Any, Protocol
 
 from pilotlight.clock import Clock
 from pilotlight.engine.contract import Invocation, ResponseSink
-from pilotlight.errors import AwsError
+from pilotlight.errors import AwsError, NotImplementedHere
 from pilotlight.identity.authorise import Policies
 from pilotlight.identity.caller import Caller
 from pilotlight.ids import Ids
 from pilotlight.protocols.messages import Request, Response
 from pilotlight.services.awslambda import url_cors, url_events, url_store
+from pilotlight.services.awslambda.durable import starts
+from pilotlight.services.awslambda.durable.starts import Starter
 from pilotlight.services.awslambda.invocations import SYNCHRONOUS_BYTES_MAX
 from pilotlight.services.awslambda.permissions import find_policy, policy_text
 from pilotlight.services.awslambda.resolver import Resolver, Route
@@ -49,9 +51,12 @@ Admit = Callable[[Request, str], Awaitable[Signed]]
 class UrlDataPlane:
     """Answers at function URLs. It keeps nothing: what a URL allows is read anew for each request."""
 
-    def __init__(self, parts: Surroundings, resolver: Resolver, policies: Policies, admit: Admit) -> None:
+    def __init__(
+        self, parts: Surroundings, resolver: Resolver, durable: Starter, policies: Policies, admit: Admit
+    ) -> None:
         self._parts = parts
         self._resolver = resolver
+        self._durable = durable
         self._policies = policies
         self._admit = admit
 
@@ -80,7 +85,11 @@ class UrlDataPlane:
             event = url_events.event(
                 request, body, _circumstances(self._parts.clock, self._parts.ids, url, path, domain, request_id, caller)
             )
-            return await self._invoke(route, event, request_id, streamed=url.body["InvokeMode"] == "RESPONSE_STREAM")
+            streamed = url.body["InvokeMode"] == "RESPONSE_STREAM"
+            if route.durable is not None:
+                starts.check_invoke(url.reference, route, {})
+                return await self._invoke_durable(route, event, request_id, streamed=streamed)
+            return await self._invoke(route, event, request_id, streamed=streamed)
         except AwsError as error:
             return _refused(error, request_id)
         except BadAnswer as error:
@@ -122,6 +131,17 @@ class UrlDataPlane:
                 log.warning("function URL of %s: %s lacks %s", url.reference.arn, caller.arn, access.action)
                 raise AwsError("AccessDeniedException", FORBIDDEN, status=403)
         return caller if signed else None
+
+    async def _invoke_durable(
+        self, route: Route, event: dict[str, Any], request_id: str, *, streamed: bool
+    ) -> Response:
+        """As a synchronous invocation: the answer comes when the execution has ended."""
+        if streamed:
+            raise NotImplementedHere("streamed answers of durable functions")
+        payload = json.dumps(event, ensure_ascii=False)
+        execution = starts.new_execution(route, self._parts, name=request_id, payload=payload, synchronous=True)
+        answer, _ = await starts.invoke(self._durable, execution)
+        return _broken(request_id) if "FunctionError" in answer else url_events.response(answer["Payload"])
 
     async def _invoke(self, route: Route, event: dict[str, Any], request_id: str, *, streamed: bool) -> Response:
         payload = json.dumps(event, ensure_ascii=False).encode()

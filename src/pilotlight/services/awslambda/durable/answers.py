@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import orjson
 
 from pilotlight.services.awslambda.durable.state import Error, Execution
+
+TEXTS = ("ErrorMessage", "ErrorType", "ErrorData")
 
 
 def answer_of(payload: bytes) -> dict[str, Any]:
@@ -20,7 +23,16 @@ def answer_of(payload: bytes) -> dict[str, Any]:
     result, error = answer.get("Result"), answer.get("Error")
     if not isinstance(result, str | None) or not isinstance(error, dict | None):
         return {}
-    return answer
+    return answer if error is None else {**answer, "Error": _clean(error)}
+
+
+def _clean(error: Mapping[str, Any]) -> Error:
+    """Nothing but the model's members, each of its type."""
+    clean = {name: error[name] for name in TEXTS if isinstance(error.get(name), str)}
+    trace = error.get("StackTrace")
+    if isinstance(trace, list):
+        clean["StackTrace"] = [line for line in trace if isinstance(line, str)]
+    return clean
 
 
 def error_of(payload: bytes) -> Error:

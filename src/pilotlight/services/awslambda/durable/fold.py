@@ -83,6 +83,11 @@ class Course:
             times.append(one.retry_ms)
         return min(time for time in times if time is not None)
 
+    @property
+    def busy(self) -> bool:
+        """Something is under way that is lost with the process."""
+        return bool(self.execution.invocation) or any(_called(operation) for operation in self.operations.values())
+
     def pass_time(self, now_ms: int) -> None:
         if self.execution.closed:
             return
@@ -109,11 +114,7 @@ class Course:
             if one.status == "PAUSING":
                 self._paused(now_ms)
         self._go(now_ms)
-        self.calls += [
-            operation
-            for operation in self.operations.values()
-            if operation.type == "CHAINED_INVOKE" and operation.status == "STARTED" and not operation.child
-        ]
+        self.calls += [operation for operation in self.operations.values() if _called(operation)]
 
     # Invocations.
 
@@ -141,7 +142,7 @@ class Course:
         elif answer["Status"] == "FAILED":
             self._close("FAILED", now_ms, error=answer.get("Error") or {})
         else:
-            one.wanted = one.wanted and (one.changes > one.seen or one.status == "PAUSED")
+            one.wanted = one.wanted and (one.changes > one.seen or one.cut or one.status == "PAUSED")
             if one.status == "PAUSING":
                 self._paused(now_ms)
             self._go(now_ms)
@@ -182,7 +183,7 @@ class Course:
 
     def _trouble(self, answer: Mapping[str, Any]) -> str:
         one, status = self.execution, answer.get("Status")
-        if status not in ANSWERS:
+        if not isinstance(status, str) or status not in ANSWERS:
             return "Invalid Status in invocation output."
         if status == "FAILED" and answer.get("Result") is not None:
             return "Cannot provide a Result for FAILED status."
@@ -210,7 +211,7 @@ class Course:
             return
         if one.retry_ms is not None and one.retry_ms > now_ms:
             return
-        one.invocation, one.wanted, one.retry_ms = self.fresh(), False, None
+        one.invocation, one.wanted, one.cut, one.retry_ms = self.fresh(), False, False, None
         self.launch = one.invocation
         self.updated = [operation.id for operation in self._unseen()]
 
@@ -239,7 +240,7 @@ class Course:
         one.sequence += 1
         if one.status == "PAUSING":
             # AWS: an answer without a token tells the SDK to end this invocation.
-            one.wanted = True
+            one.wanted = one.cut = True
             self._paused(now_ms)
             return Checkpoint(None, [])
         operations = self._unseen()
@@ -487,6 +488,11 @@ class Course:
     def _note(self, event: history.Event) -> None:
         self.execution.events += 1
         self.events.append({"EventId": self.execution.events, **event})
+
+
+def _called(operation: Operation) -> bool:
+    """A chained invoke of a function that is not durable, and has not answered."""
+    return operation.type == "CHAINED_INVOKE" and operation.status == "STARTED" and not operation.child
 
 
 def _lateness(operation: Operation) -> Error:

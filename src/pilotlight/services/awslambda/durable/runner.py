@@ -160,7 +160,7 @@ class Runner:
 
     async def _recover(self) -> None:
         now_ms = self._parts.clock.now_ms()
-        for arn in await self._parts.database.scan(store.live):
+        for arn in await self._parts.database.scan(store.busy):
             held = self._held.get(arn)
             if held is None or not held.flights:  # else it was begun by this process
                 await self._try(arn, partial(Course.lost, now_ms=now_ms))
@@ -305,6 +305,7 @@ def _step(course: Course) -> Step:
     return Step(
         execution=course.execution,
         due_ms=course.due_ms(),
+        busy=course.busy,
         operations=[course.operations[one] for one in course.dirty],
         events=course.events,
         children=[_step(child) for child in course.children],

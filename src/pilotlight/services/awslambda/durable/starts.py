@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Protocol
 
+from pilotlight.errors import AwsError
 from pilotlight.services.awslambda.durable.answers import failure_of
 from pilotlight.services.awslambda.durable.refusals import already_started
 from pilotlight.services.awslambda.durable.state import Execution
@@ -43,8 +44,16 @@ def check_invoke(reference: Reference, route: Route, request: Mapping[str, Any])
         return
     if not reference.qualifier:
         raise invalid(UNQUALIFIED)
-    synchronous = request.get("InvocationType", "RequestResponse") == "RequestResponse"
-    if synchronous and route.durable["ExecutionTimeout"] > SYNCHRONOUS_SECONDS_MAX:
+    if request.get("InvocationType", "RequestResponse") != "RequestResponse":
+        return
+    if route.limits.concurrent == 0:
+        raise AwsError(
+            "TooManyRequestsException",
+            "Rate Exceeded.",
+            status=429,
+            members={"Reason": route.limits.reason, "Type": "User"},
+        )
+    if route.durable["ExecutionTimeout"] > SYNCHRONOUS_SECONDS_MAX:
         raise invalid(TOO_LONG)
 
 

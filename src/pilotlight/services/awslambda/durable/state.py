@@ -104,6 +104,8 @@ class Execution:
     """Counts the checkpoints."""
     wanted: bool = True
     """An invocation is owed."""
+    cut: bool = False
+    """A pause took the token from the invocation under way: the next one makes up for it."""
     retry_ms: int | None = None
     failures: int = 0
     """Invocations that failed, one after another …"""

@@ -20,6 +20,7 @@ class Step:
 
     execution: Execution
     due_ms: int
+    busy: bool
     operations: list[Operation]
     events: list[dict[str, Any]]
     children: list[Step] = field(default_factory=list)
@@ -35,7 +36,7 @@ def add(tx: Transaction, step: Step) -> Execution | None:
     there = find_named(tx, one)
     if there is not None:
         return there
-    columns = (*COLUMNS, "due_ms", "input", "body")
+    columns = (*COLUMNS, "due_ms", "busy", "input", "body")
     tx.run(
         f"insert into lambda_durable_execution ({', '.join(columns)}) "
         f"values ({', '.join(f':{name}' for name in columns)})",
@@ -56,8 +57,8 @@ def add(tx: Transaction, step: Step) -> Execution | None:
 def commit(tx: Transaction, step: Step) -> None:
     """Compare and set. Raises Overtaken; the caller reads again."""
     changed = tx.run(
-        """update lambda_durable_execution set status = :status, due_ms = :due_ms, untold = :untold, body = :body,
-           revision = revision + 1 where arn = :arn and revision = :revision""",
+        """update lambda_durable_execution set status = :status, due_ms = :due_ms, untold = :untold, busy = :busy,
+           body = :body, revision = revision + 1 where arn = :arn and revision = :revision""",
         **_row(step),
         revision=step.execution.revision,
     )
@@ -73,6 +74,7 @@ def _row(step: Step) -> dict[str, object]:
         "status": one.status,
         "due_ms": step.due_ms,
         "untold": int(one.untold),
+        "busy": int(step.busy),
         "body": orjson.dumps(body_of(one)).decode(),
     }
 
@@ -212,8 +214,11 @@ def next_due_ms(tx: Transaction) -> int | None:
     return row["due"] if row else None
 
 
-def live(tx: Transaction) -> list[str]:
-    rows = tx.all(f"select arn from lambda_durable_execution where status in {LIVE} order by started_ms, arn")
+def busy(tx: Transaction) -> list[str]:
+    """What a process that is gone had in hand."""
+    rows = tx.all(
+        f"select arn from lambda_durable_execution where busy = 1 and status in {LIVE} order by started_ms, arn"
+    )
     return [row["arn"] for row in rows]
 
 
