@@ -48,6 +48,7 @@ from pilotlight.engine.runtimes.registry import Runtimes
 from pilotlight.engine.runtimes.rubies import Rubies
 from pilotlight.engine.runtimes.ruby import RubyRuntime
 from pilotlight.engine.runtimes.shared import install_bootstrap, install_boto3
+from pilotlight.engine.runtimes.wasm import WasmRuntime
 from pilotlight.engine.runtimes.zygotes import Zygotes
 from pilotlight.engine.sandbox.choose import make_factory
 from pilotlight.event_sources.schedule import Schedules
@@ -250,10 +251,20 @@ class Node:
             egress=self.settings.egress,
             caches=ClassCaches(self.directory.path / "class-caches", self.factory, group),
         )
+        wasm = WasmRuntime(
+            factory=self.factory,
+            directory=shared / "wasm",
+            bootstrap=await asyncio.to_thread(install_bootstrap, shared, "wasm"),
+            frames=bootstrap,
+            endpoint=self.endpoint,
+            egress=self.settings.egress,
+        )
         provided = ProvidedRuntime(endpoint=self.endpoint, egress=self.settings.egress)
         agent = Agent(
             factory=self.factory,
-            runtimes=Runtimes({"python3.": runtime, "nodejs": node, "ruby": ruby, "java": java, "provided.": provided}),
+            runtimes=Runtimes(
+                {"python3.": runtime, "nodejs": node, "ruby": ruby, "java": java, "provided.": provided, "wasip1": wasm}
+            ),
             logs=self.logs,
             credentials=FunctionCredentials(self.credentials, principals),
             endpoints=Endpoints(self.server),

@@ -61,3 +61,10 @@ async def provided(request: pytest.FixtureRequest, tmp_path_factory: pytest.Temp
     isolation = cast(Isolation, request.param)
     async with world(tmp_path_factory.mktemp(f"provided-{isolation}"), isolation, "exec") as made:
         yield made
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def anywhere(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
+    """The best isolation that this host gives, where each runtime chooses its road."""
+    async with world(tmp_path_factory.mktemp("contract"), "namespaces" if ROOT else "plain", None) as made:
+        yield made

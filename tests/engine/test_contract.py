@@ -20,7 +20,7 @@ import pytest_asyncio
 
 from pilotlight.engine.contract import FunctionVersion, Outcome
 from tests.engine.contract import Language, languages
-from tests.engine.world import INIT_SECONDS, REGION, World, world
+from tests.engine.world import INIT_SECONDS, REGION, World
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.slow]
 ISOLATED = sys.platform == "linux" and os.geteuid() == 0
@@ -55,13 +55,6 @@ class Case:
 
     async def outcome(self, version: FunctionVersion, name: str, value: Any = None, **changes: Any) -> Outcome:
         return await self.world.invoke(version, {"do": name, "with": value}, **changes)
-
-
-@pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def anywhere(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
-    """The best isolation that this host gives, where each runtime chooses its road."""
-    async with world(tmp_path_factory.mktemp("contract"), "namespaces" if ISOLATED else "plain", None) as made:
-        yield made
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session", params=languages(), ids=lambda one: one.name)

@@ -28,6 +28,7 @@ from pilotlight.engine.runtimes.registry import Runtimes
 from pilotlight.engine.runtimes.rubies import Rubies
 from pilotlight.engine.runtimes.ruby import RubyRuntime
 from pilotlight.engine.runtimes.shared import install_bootstrap, install_boto3
+from pilotlight.engine.runtimes.wasm import WasmRuntime
 from pilotlight.engine.runtimes.zygotes import Zygotes
 from pilotlight.engine.sandbox.contract import SandboxFactory
 from pilotlight.engine.sandbox.factory import NamespaceFactory
@@ -93,6 +94,7 @@ class World:
         self.runtime: PythonRuntime
         self.node: NodeRuntime
         self.ruby: RubyRuntime
+        self.wasm: WasmRuntime
         self.road = road
         self.limits: list[str] = []
         self.isolation = isolation
@@ -243,11 +245,27 @@ async def world(
         made.caches = ClassCaches(directory / "class-caches", factory, group) if class_caches else None
         java = java_runtime(directory, made.caches)
         provided = ProvidedRuntime(endpoint="http://127.0.0.1:9", egress=False)
+        wasm = WasmRuntime(
+            factory=factory,
+            directory=directory / "wasm",
+            bootstrap=install_bootstrap(directory, "wasm"),
+            frames=bootstrap,
+            endpoint="http://127.0.0.1:9",
+            egress=False,
+        )
+        made.wasm = wasm
         made.limits = factory.describe()["limits"]
         made.agent = Agent(
             factory=factory,
             runtimes=Runtimes(
-                {"python3.": made.runtime, "nodejs": made.node, "ruby": made.ruby, "java": java, "provided.": provided}
+                {
+                    "python3.": made.runtime,
+                    "nodejs": made.node,
+                    "ruby": made.ruby,
+                    "java": java,
+                    "provided.": provided,
+                    "wasip1": wasm,
+                }
             ),
             logs=made.logs,
             credentials=credentials,

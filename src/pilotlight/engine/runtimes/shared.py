@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import shutil
+from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 
@@ -28,21 +29,26 @@ def install_bootstrap(directory: Path, language: str) -> Path:
 
 
 def install_boto3(directory: Path) -> Path:
-    """boto3 as the platform has it, under its version's name; made once."""
-    target = directory / f"boto3-{metadata.version('boto3')}"
+    """boto3 as the platform has it, with what it needs."""
+    return install_package(directory, "boto3", BOTO3_PARTS)
+
+
+def install_package(directory: Path, name: str, parts: Sequence[str] = ()) -> Path:
+    """A library as the platform has it, under its version's name; made once. `parts`: itself and what it needs."""
+    target = directory / f"{name}-{metadata.version(name)}"
     if target.exists():
         return target
     partial = directory / f"{target.name}.partial"
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
-    for name in BOTO3_PARTS:
-        spec = importlib.util.find_spec(name)
+    for part in parts or (name,):
+        spec = importlib.util.find_spec(part)
         if spec is None or spec.origin is None:
             continue
         origin = Path(spec.origin)
         if origin.name == "__init__.py":
             shutil.copytree(
-                origin.parent, partial / name, copy_function=_link, ignore=shutil.ignore_patterns("__pycache__")
+                origin.parent, partial / part, copy_function=_link, ignore=shutil.ignore_patterns("__pycache__")
             )
         else:
             _link(str(origin), str(partial / origin.name))

@@ -17,6 +17,9 @@ CURRENT = (
     "provided.al2023", "provided.al2",
 )  # fmt: skip
 
+OWN = ("wasip1",)
+"""Ours, and not AWS's: WebAssembly."""
+
 DEPRECATED = (
     "nodejs", "nodejs4.3", "nodejs4.3-edge", "nodejs6.10", "nodejs8.10", "nodejs10.x", "nodejs12.x", "nodejs14.x",
     "python2.7", "python3.6", "python3.7",
@@ -31,7 +34,7 @@ def check_runtime(runtime: str) -> None:
             f"The runtime parameter of {runtime} is no longer supported for creating or updating AWS Lambda functions. "
             "We recommend you use a supported runtime while creating or updating functions."
         )
-    if runtime not in CURRENT:
+    if runtime not in (*CURRENT, *OWN):
         raise invalid(
             f"Value {runtime} at 'runtime' failed to satisfy constraint: Member must satisfy enum value set: "
             f"[{', '.join(CURRENT)}] or be a valid ARN"
