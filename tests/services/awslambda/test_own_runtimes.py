@@ -21,11 +21,12 @@ SAY = """
 
 
 @pytest.mark.slow
-def test_boto3_makes_and_calls_a_webassembly_function(cloud: Cloud) -> None:
+def test_boto3_makes_and_calls_a_webassembly_function(sqlite_only_cloud: Cloud) -> None:
     wasmtime = pytest.importorskip("wasmtime", reason="wasmtime is not installed: pip install 'pilotlight[wasm]'")
     data = io.BytesIO()
     with zipfile.ZipFile(data, "w") as archive:
         archive.writestr(zipfile.ZipInfo("main.wasm", (2026, 1, 1, 0, 0, 0)), bytes(wasmtime.wat2wasm(SAY)))
+    cloud = sqlite_only_cloud
     make_role(cloud)
     made = make_function(cloud, "say", data.getvalue(), Runtime="wasip1", Handler="main.wasm")
     assert made["Runtime"] == "wasip1"
