@@ -53,7 +53,7 @@ class Administration:
             "isolation": self._node.factory.describe(),
             "runtimes": await asyncio.to_thread(self._node.interpreters.found),
             "instances": self._node.agent.describe(),
-            "warnings": [*self._node.warnings, *self._node.runtime_warnings()],
+            "warnings": [*self._node.warnings, *self._node.languages.warnings()],
         }
 
     async def _costs(self, _: Mapping[str, Any]) -> dict[str, Any]:

@@ -36,20 +36,7 @@ from pilotlight.deploy.resources.registry import resource_types
 from pilotlight.engine.agent import Agent
 from pilotlight.engine.contract import IsolationUnavailable
 from pilotlight.engine.packages import Packages
-from pilotlight.engine.runtimes.class_caches import ClassCaches
-from pilotlight.engine.runtimes.interpreters import Interpreters
-from pilotlight.engine.runtimes.java import JavaRuntime
-from pilotlight.engine.runtimes.jvms import Jvms
-from pilotlight.engine.runtimes.node import NodeRuntime
-from pilotlight.engine.runtimes.nodes import Nodes
-from pilotlight.engine.runtimes.provided import ProvidedRuntime
-from pilotlight.engine.runtimes.python import PythonRuntime
-from pilotlight.engine.runtimes.registry import Runtimes
-from pilotlight.engine.runtimes.rubies import Rubies
-from pilotlight.engine.runtimes.ruby import RubyRuntime
-from pilotlight.engine.runtimes.shared import install_bootstrap, install_boto3
-from pilotlight.engine.runtimes.wasm import WasmRuntime
-from pilotlight.engine.runtimes.zygotes import Zygotes
+from pilotlight.engine.runtimes.languages import Languages
 from pilotlight.engine.sandbox.choose import make_factory
 from pilotlight.event_sources.schedule import Schedules
 from pilotlight.gateway.journey import Gateway
@@ -204,67 +191,27 @@ class Node:
     async def _engine(
         self, principals: Principals, group: asyncio.TaskGroup, stack: contextlib.AsyncExitStack
     ) -> Agent:
-        shared = self.directory.path / "runtime"
-        bootstrap = await asyncio.to_thread(install_bootstrap, shared, "python")
-        boto3 = await asyncio.to_thread(install_boto3, shared)
-        node_bootstrap = await asyncio.to_thread(install_bootstrap, shared, "node")
-        libraries = shared / "nodejs"
-        libraries.mkdir(exist_ok=True)
-        self.interpreters = Interpreters(strict=self.settings.strict_runtimes)
         self.factory = make_factory(self.settings, self.directory.path / "sandboxes", self.ids)
         try:
             await self.factory.start()
         except IsolationUnavailable as error:
             raise StartError(str(error)) from None
         stack.push_async_callback(self.factory.close)
-        zygotes = Zygotes(bootstrap, boto3, group)
-        stack.callback(zygotes.close)
-        runtime = PythonRuntime(
-            interpreters=self.interpreters,
-            zygotes=zygotes,
-            bootstrap=bootstrap,
-            boto3=boto3,
+        self.languages = await asyncio.to_thread(
+            Languages,
+            self.directory.path / "runtime",
+            self.factory,
+            group,
             endpoint=self.endpoint,
             egress=self.settings.egress,
+            strict=self.settings.strict_runtimes,
+            class_caches=self.directory.path / "class-caches",
         )
-        nodes = Nodes(strict=self.settings.strict_runtimes)
-        rubies = Rubies(strict=self.settings.strict_runtimes)
-        jvms = Jvms(strict=self.settings.strict_runtimes)
-        self._languages = (self.interpreters, nodes, rubies, jvms)
-        node = NodeRuntime(
-            nodes=nodes,
-            bootstrap=node_bootstrap,
-            libraries=libraries,
-            endpoint=self.endpoint,
-            egress=self.settings.egress,
-        )
-        ruby = RubyRuntime(
-            rubies=rubies,
-            bootstrap=await asyncio.to_thread(install_bootstrap, shared, "ruby"),
-            endpoint=self.endpoint,
-            egress=self.settings.egress,
-        )
-        java = JavaRuntime(
-            jvms=jvms,
-            bootstrap=await asyncio.to_thread(install_bootstrap, shared, "java"),
-            endpoint=self.endpoint,
-            egress=self.settings.egress,
-            caches=ClassCaches(self.directory.path / "class-caches", self.factory, group),
-        )
-        wasm = WasmRuntime(
-            factory=self.factory,
-            directory=shared / "wasm",
-            bootstrap=await asyncio.to_thread(install_bootstrap, shared, "wasm"),
-            frames=bootstrap,
-            endpoint=self.endpoint,
-            egress=self.settings.egress,
-        )
-        provided = ProvidedRuntime(endpoint=self.endpoint, egress=self.settings.egress)
+        self.interpreters = self.languages.interpreters
+        stack.callback(self.languages.close)
         agent = Agent(
             factory=self.factory,
-            runtimes=Runtimes(
-                {"python3.": runtime, "nodejs": node, "ruby": ruby, "java": java, "provided.": provided, "wasip1": wasm}
-            ),
+            runtimes=self.languages.runtimes,
             logs=self.logs,
             credentials=FunctionCredentials(self.credentials, principals),
             endpoints=Endpoints(self.server),
@@ -402,10 +349,6 @@ class Node:
             self.meter.s3_request(account, operation)
         elif service == "execute-api":
             self.meter.add(account, "http-api-requests", 1)
-
-    def runtime_warnings(self) -> list[str]:
-        """Runtimes that something else serves, as far as they were asked for."""
-        return [text for found in self._languages for text in found.warnings.values()]
 
     def close_databases(self) -> None:
         for database in self._databases:

@@ -17,19 +17,11 @@ from pilotlight.clock import Clock
 from pilotlight.engine.agent import Agent
 from pilotlight.engine.contract import Credentials, FunctionVersion, InstanceIdentity, Invocation, Outcome
 from pilotlight.engine.runtimes.class_caches import ClassCaches
-from pilotlight.engine.runtimes.interpreters import Interpreters
-from pilotlight.engine.runtimes.java import JavaRuntime
-from pilotlight.engine.runtimes.jvms import Jvms
+from pilotlight.engine.runtimes.languages import Languages
 from pilotlight.engine.runtimes.node import NodeRuntime
-from pilotlight.engine.runtimes.nodes import Nodes
-from pilotlight.engine.runtimes.provided import ProvidedRuntime
 from pilotlight.engine.runtimes.python import PythonRuntime, Road
-from pilotlight.engine.runtimes.registry import Runtimes
-from pilotlight.engine.runtimes.rubies import Rubies
 from pilotlight.engine.runtimes.ruby import RubyRuntime
-from pilotlight.engine.runtimes.shared import install_bootstrap, install_boto3
 from pilotlight.engine.runtimes.wasm import WasmRuntime
-from pilotlight.engine.runtimes.zygotes import Zygotes
 from pilotlight.engine.sandbox.contract import SandboxFactory
 from pilotlight.engine.sandbox.factory import NamespaceFactory
 from pilotlight.engine.sandbox.plain import PlainFactory
@@ -187,16 +179,6 @@ class World:
         self.agent.tend()
 
 
-def java_runtime(directory: Path, caches: ClassCaches | None) -> JavaRuntime:
-    return JavaRuntime(
-        jvms=Jvms(strict=False),
-        bootstrap=install_bootstrap(directory, "java"),
-        endpoint="http://127.0.0.1:9",
-        egress=False,
-        caches=caches,
-    )
-
-
 @contextlib.asynccontextmanager
 async def world(
     directory: Path,
@@ -207,8 +189,6 @@ async def world(
     class_caches: bool = False,
 ) -> AsyncIterator[World]:
     directory.chmod(0o755)
-    bootstrap = install_bootstrap(directory, "python")
-    boto3 = install_boto3(directory)
     factory: SandboxFactory
     if isolation == "plain":
         factory = PlainFactory(directory / "sandboxes", Ids())
@@ -216,57 +196,23 @@ async def world(
         factory = NamespaceFactory(directory / "sandboxes", Settings(), Ids(), pool_size=2)
     await factory.start()
     async with asyncio.TaskGroup() as group:
-        zygotes = Zygotes(bootstrap, boto3, group)
         made = World(directory, road, isolation)
-        made.runtime = PythonRuntime(
-            interpreters=Interpreters(strict=False),
-            zygotes=zygotes,
-            bootstrap=bootstrap,
-            boto3=boto3,
+        languages = Languages(
+            directory,
+            factory,
+            group,
             endpoint="http://127.0.0.1:9",
             egress=False,
+            strict=False,
             road=road,
+            class_caches=directory / "class-caches" if class_caches else None,
         )
-        libraries = directory / "nodejs"
-        libraries.mkdir(exist_ok=True)
-        made.node = NodeRuntime(
-            nodes=Nodes(strict=False),
-            bootstrap=install_bootstrap(directory, "node"),
-            libraries=libraries,
-            endpoint="http://127.0.0.1:9",
-            egress=False,
-        )
-        made.ruby = RubyRuntime(
-            rubies=Rubies(strict=False),
-            bootstrap=install_bootstrap(directory, "ruby"),
-            endpoint="http://127.0.0.1:9",
-            egress=False,
-        )
-        made.caches = ClassCaches(directory / "class-caches", factory, group) if class_caches else None
-        java = java_runtime(directory, made.caches)
-        provided = ProvidedRuntime(endpoint="http://127.0.0.1:9", egress=False)
-        wasm = WasmRuntime(
-            factory=factory,
-            directory=directory / "wasm",
-            bootstrap=install_bootstrap(directory, "wasm"),
-            frames=bootstrap,
-            endpoint="http://127.0.0.1:9",
-            egress=False,
-        )
-        made.wasm = wasm
+        made.runtime, made.node, made.ruby = languages.python, languages.node, languages.ruby
+        made.wasm, made.caches = languages.wasm, languages.caches
         made.limits = factory.describe()["limits"]
         made.agent = Agent(
             factory=factory,
-            runtimes=Runtimes(
-                {
-                    "python3.": made.runtime,
-                    "nodejs": made.node,
-                    "ruby": made.ruby,
-                    "java": java,
-                    "provided.": provided,
-                    "wasip1": wasm,
-                }
-            ),
+            runtimes=languages.runtimes,
             logs=made.logs,
             credentials=credentials,
             endpoints=made.endpoints,
@@ -280,7 +226,7 @@ async def world(
             yield made
         finally:
             await made.agent.close()
-            zygotes.close()
+            languages.close()
             await factory.close()
 
 

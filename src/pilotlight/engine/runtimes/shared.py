@@ -5,8 +5,10 @@ They are copies (hard links where the file system allows), so that a sandbox see
 
 from __future__ import annotations
 
+import compileall
 import importlib.util
 import os
+import py_compile
 import shutil
 from collections.abc import Sequence
 from importlib import metadata
@@ -33,8 +35,9 @@ def install_boto3(directory: Path) -> Path:
     return install_package(directory, "boto3", BOTO3_PARTS)
 
 
-def install_package(directory: Path, name: str, parts: Sequence[str] = ()) -> Path:
-    """A library as the platform has it, under its version's name; made once. `parts`: itself and what it needs."""
+def install_package(directory: Path, name: str, parts: Sequence[str] = (), *, compiled: bool = False) -> Path:
+    """A library as the platform has it, under its version's name; made once. `parts`: itself and what it needs.
+    `compiled`: with bytecode for the platform's own Python, which nobody could write later."""
     target = directory / f"{name}-{metadata.version(name)}"
     if target.exists():
         return target
@@ -52,6 +55,8 @@ def install_package(directory: Path, name: str, parts: Sequence[str] = ()) -> Pa
             )
         else:
             _link(str(origin), str(partial / origin.name))
+    if compiled:
+        compileall.compile_dir(partial, quiet=2, invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH)
     for path in partial.rglob("*"):
         if path.is_dir():
             path.chmod(0o755)

@@ -218,7 +218,7 @@ class WasmRuntime:
                 raise RuntimeUnavailable(
                     "wasip1 functions need wasmtime: install it with `pip install 'pilotlight[wasm]'`"
                 ) from None
-            self._wasmtime = install_package(self._directory, "wasmtime"), version
+            self._wasmtime = install_package(self._directory, "wasmtime", compiled=True), version
         return self._wasmtime
 
     def _interpreter(self) -> Interpreter:

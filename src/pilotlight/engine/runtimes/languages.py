@@ -1,0 +1,87 @@
+"""Every language that functions may be written in, built and named: the one place to add another."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+from pilotlight.engine.runtimes.class_caches import ClassCaches
+from pilotlight.engine.runtimes.interpreters import Interpreters
+from pilotlight.engine.runtimes.java import JavaRuntime
+from pilotlight.engine.runtimes.jvms import Jvms
+from pilotlight.engine.runtimes.node import NodeRuntime
+from pilotlight.engine.runtimes.nodes import Nodes
+from pilotlight.engine.runtimes.provided import ProvidedRuntime
+from pilotlight.engine.runtimes.python import PythonRuntime, Road
+from pilotlight.engine.runtimes.registry import Runtimes
+from pilotlight.engine.runtimes.rubies import Rubies
+from pilotlight.engine.runtimes.ruby import RubyRuntime
+from pilotlight.engine.runtimes.shared import install_bootstrap, install_boto3
+from pilotlight.engine.runtimes.wasm import WasmRuntime
+from pilotlight.engine.runtimes.zygotes import Zygotes
+from pilotlight.engine.sandbox.contract import SandboxFactory
+
+
+class Languages:
+    def __init__(
+        self,
+        directory: Path,
+        factory: SandboxFactory,
+        group: asyncio.TaskGroup,
+        *,
+        endpoint: str,
+        egress: bool,
+        strict: bool,
+        class_caches: Path | None = None,
+        road: Road | None = None,
+    ) -> None:
+        """`directory` holds what functions may read; `endpoint` is the cloud's own, for functions without a sandbox;
+        `strict` refuses a runtime whose version is not here; `class_caches` is where Java's are kept; `road` forces
+        Python's, for tests."""
+        bootstrap, boto3 = install_bootstrap(directory, "python"), install_boto3(directory)
+        libraries = directory / "nodejs"
+        libraries.mkdir(exist_ok=True)
+        self.interpreters = Interpreters(strict=strict)
+        self.zygotes = Zygotes(bootstrap, boto3, group)
+        self.python = PythonRuntime(
+            interpreters=self.interpreters,
+            zygotes=self.zygotes,
+            bootstrap=bootstrap,
+            boto3=boto3,
+            endpoint=endpoint,
+            egress=egress,
+            road=road,
+        )
+        nodes, rubies, jvms = Nodes(strict=strict), Rubies(strict=strict), Jvms(strict=strict)
+        node, ruby, java, wasm = (install_bootstrap(directory, name) for name in ("node", "ruby", "java", "wasm"))
+        self.node = NodeRuntime(nodes=nodes, bootstrap=node, libraries=libraries, endpoint=endpoint, egress=egress)
+        self.ruby = RubyRuntime(rubies=rubies, bootstrap=ruby, endpoint=endpoint, egress=egress)
+        self.caches = ClassCaches(class_caches, factory, group) if class_caches is not None else None
+        self.java = JavaRuntime(jvms=jvms, bootstrap=java, endpoint=endpoint, egress=egress, caches=self.caches)
+        self.provided = ProvidedRuntime(endpoint=endpoint, egress=egress)
+        self.wasm = WasmRuntime(
+            factory=factory,
+            directory=directory / "wasm",
+            bootstrap=wasm,
+            frames=bootstrap,
+            endpoint=endpoint,
+            egress=egress,
+        )
+        self._finders = (self.interpreters, nodes, rubies, jvms)
+        self.runtimes = Runtimes(
+            {
+                "python3.": self.python,
+                "nodejs": self.node,
+                "ruby": self.ruby,
+                "java": self.java,
+                "provided.": self.provided,
+                "wasip1": self.wasm,
+            }
+        )
+
+    def warnings(self) -> list[str]:
+        """Runtimes that something else serves, as far as they were asked for."""
+        return [text for finder in self._finders for text in finder.warnings.values()]
+
+    def close(self) -> None:
+        self.zygotes.close()
