@@ -81,7 +81,7 @@ async def test_the_context_and_the_environment(road: World) -> None:
             "[context.function_name, context.function_version, context.memory_limit_in_mb, context.aws_request_id, "
             "context.invoked_function_arn, context.log_group_name, context.log_stream_name == "
             "ENV['AWS_LAMBDA_LOG_STREAM_NAME'], context.client_context, context.identity, "
-            "context.get_remaining_time_in_millis.between?(1, 10_000), context.deadline_ms > 0, "
+            "context.get_remaining_time_in_millis > 0, context.deadline_ms > 0, "
             "ENV['_HANDLER'], ENV['AWS_EXECUTION_ENV'], ENV['MINE'], ENV['_X_AMZN_TRACE_ID'], Dir.pwd == "
             "ENV['LAMBDA_TASK_ROOT']]"
         ),
