@@ -32,7 +32,8 @@ STORED = {
 }
 STORED_PARAMETERS = {
     "DynamoDB": "provisioned throughput, table class, on-demand limits, AWS-managed encryption",
-    "Lambda": "tracing mode; `arm64` runs on the host's architecture and is metered as arm64",
+    "Lambda": "tracing mode; SnapStart where the engine has no template; ids of subnets and security groups (a VPC "
+    "means no internet); `arm64` runs on the host's architecture and is metered as arm64",
     "S3": "storage classes (labels; archived objects refuse reads), request payment, acceleration, default encryption",
     "CloudFormation": "notification settings are refused; `Metadata` is kept",
     "Step Functions": "logging, tracing and encryption settings",

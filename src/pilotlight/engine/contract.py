@@ -43,6 +43,10 @@ class FunctionVersion:
     application_log_level: str = ""
     system_log_level: str = ""
     tracing: Literal["PassThrough", "Active"] = "PassThrough"
+    snap_start: bool = False
+    """Whether instances may be started from a template of one that was initialised: for published versions only."""
+    internet: bool = True
+    """False for a function in a VPC: it reaches its cloud, and nothing else."""
 
 
 class ResponseSink(Protocol):

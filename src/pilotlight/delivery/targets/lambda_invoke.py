@@ -4,7 +4,8 @@ The event is handed in by `Invoke` with `InvocationType=Event`, as the service t
 resource policy decides. AWS: a service that is not permitted is not tried again; throttles and failures are, with
 back-off, for up to a day.
 
-`detail` may name `principal` (else it follows from the source's ARN), or `role_arn` and `session` where a role calls.
+`detail` may name `principal` (else it follows from the source's ARN), or `role_arn` and `session` where a role
+calls, and `trace_id`: the chain of events that it belongs to.
 """
 
 from __future__ import annotations
@@ -75,6 +76,7 @@ def caller_of(event: OutboxEvent, detail: Mapping[str, Any]) -> Caller:
             kind="role",
             arn=f"arn:aws:sts::{role.account}:{session}",
             role_arn=detail["role_arn"],
+            trace_id=detail.get("trace_id", ""),
             request_id=request_id,
         )
     service = detail.get("principal") or f"{Arn.parse(event.source).service}.amazonaws.com"
@@ -82,7 +84,7 @@ def caller_of(event: OutboxEvent, detail: Mapping[str, Any]) -> Caller:
     caller = Caller.of_service(
         service, account=event.account, region=region, source_arn=event.source, request_id=request_id
     )
-    return replace(caller, context={"aws:SourceAccount": event.account})
+    return replace(caller, trace_id=detail.get("trace_id", ""), context={"aws:SourceAccount": event.account})
 
 
 def request_id_of(event_id: str) -> str:

@@ -72,7 +72,7 @@ class JavaRuntime:
             mounted=((self._bootstrap, BOOTSTRAP_PLACE), *classes),
             memory_mb=version.memory_mb,
             ephemeral_mb=version.ephemeral_mb,
-            egress=self._egress,
+            egress=self._egress and version.internet,
         )
 
     def describe(self, version: FunctionVersion) -> tuple[str, str]:

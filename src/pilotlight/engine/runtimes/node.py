@@ -73,7 +73,7 @@ class NodeRuntime:
             mounted=self._mounted(),
             memory_mb=version.memory_mb,
             ephemeral_mb=version.ephemeral_mb,
-            egress=self._egress,
+            egress=self._egress and version.internet,
         )
 
     def describe(self, version: FunctionVersion) -> tuple[str, str]:

@@ -35,7 +35,7 @@ class ProvidedRuntime:
             layers=version.layers,
             memory_mb=version.memory_mb,
             ephemeral_mb=version.ephemeral_mb,
-            egress=self._egress,
+            egress=self._egress and version.internet,
         )
 
     def describe(self, version: FunctionVersion) -> tuple[str, str]:

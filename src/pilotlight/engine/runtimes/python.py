@@ -87,7 +87,7 @@ class PythonRuntime:
             mounted=((self._boto3, RUNTIME_PLACE), (self._bootstrap, BOOTSTRAP_PLACE)),
             memory_mb=version.memory_mb,
             ephemeral_mb=version.ephemeral_mb,
-            egress=self._egress,
+            egress=self._egress and version.internet,
         )
 
     def describe(self, version: FunctionVersion) -> tuple[str, str]:

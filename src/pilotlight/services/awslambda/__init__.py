@@ -1,10 +1,11 @@
 """AWS Lambda: functions, versions, aliases, layers, permissions, concurrency, and Invoke in its types, streamed too.
 
-Real: everything about zip packages; synchronous, asynchronous and dry invocations; alias weights; reserved and
-provisioned concurrency; Lambda functions as destinations; durable functions (see `durable`); function URLs. Stored:
-tracing mode.
-Refused by name: container images, VPCs, file systems, KMS keys, code signing, SnapStart, dead-letter queues,
-destinations other than functions, event source mappings, capacity providers.
+Real: everything about zip packages; synchronous, asynchronous, streamed and dry invocations; alias weights; reserved
+and provisioned concurrency; Lambda functions as destinations; durable functions (see `durable`); function URLs; loops
+of functions, found by the trace header; code signing as far as it goes without signatures (see `code_signing`). Stored:
+tracing mode; SnapStart where the engine has no template for a runtime; the ids of a VPC, which costs the function its
+way to the internet. Refused by name: container images, file systems, KMS keys, dead-letter queues, destinations other
+than functions, event source mappings, capacity providers, tags of anything but functions.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 
 from pilotlight.identity.authorise import Policies
 from pilotlight.services.awslambda.asynchronous import Asynchronous
+from pilotlight.services.awslambda.code_signing import CodeSigningConfigs
 from pilotlight.services.awslambda.concurrency import Concurrency, ProvisionedConcurrency
 from pilotlight.services.awslambda.durable.operations import DurableExecutions
 from pilotlight.services.awslambda.durable.runner import Runner
@@ -23,7 +25,9 @@ from pilotlight.services.awslambda.invocations import Invocations
 from pilotlight.services.awslambda.layers import Layers
 from pilotlight.services.awslambda.permissions import Permissions
 from pilotlight.services.awslambda.provisioning import Provisioning
+from pilotlight.services.awslambda.recursion import RecursionConfigs
 from pilotlight.services.awslambda.resolver import Resolver
+from pilotlight.services.awslambda.resource_policies import ResourcePolicies
 from pilotlight.services.awslambda.surroundings import Surroundings
 from pilotlight.services.awslambda.tags import RuntimeManagement, Tags
 from pilotlight.services.awslambda.url_data_plane import Admit, UrlDataPlane
@@ -71,6 +75,9 @@ def make_service(parts: Surroundings) -> LambdaParts:
         Invocations(parts, resolver, durable),
         DurableExecutions(parts, durable),
         FunctionUrls(parts),
+        RecursionConfigs(parts, resolver),
+        CodeSigningConfigs(parts),
+        ResourcePolicies(parts),
     )
     service = Service(name="lambda", nouns=nouns, guard=LambdaGuard(parts.database))
     return LambdaParts(service, Asynchronous(parts, resolver), Provisioning(parts), durable, resolver, parts)

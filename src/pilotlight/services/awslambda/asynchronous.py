@@ -17,6 +17,7 @@ from typing import Any
 from pilotlight.arn import Arn
 from pilotlight.engine.contract import Invocation, Outcome
 from pilotlight.errors import AwsError
+from pilotlight.services.awslambda import recursion
 from pilotlight.services.awslambda.names import Reference
 from pilotlight.services.awslambda.resolver import Resolved, Resolver, Route
 from pilotlight.services.awslambda.running import choose, run
@@ -70,11 +71,17 @@ class Asynchronous:
             return course.failed("ZeroReservedConcurrency", resolved.primary, None)
         if course.too_old(self._parts.clock.now_ms()):
             return course.failed("EventAgeExceeded", resolved.primary, None)
+        trace, loop = recursion.step(self._parts, detail.get("trace_id", ""), resolved, reference.function.arn)
+        if loop:
+            # AWS: the event goes where failures go; with which condition is not documented.
+            return course.failed("RecursiveInvocation", resolved.primary, None)
+        course.trace = trace
         route = choose(resolved, self._parts.ids)
         invocation = Invocation(
             request_id=detail["request_id"],
             payload=event.payload,
             invoked_arn=route.arn,
+            trace_id=trace,
             limits=route.limits,
             provisioned_key=route.provisioned_key,
         )
@@ -101,6 +108,7 @@ class _Course:
         self._detail = dict(detail)
         self._settings = resolved.settings
         self._failures = int(detail.get("failures", 0))
+        self.trace = str(detail.get("trace_id", ""))
 
     @property
     def _ends_ms(self) -> int:
@@ -153,7 +161,9 @@ class _Course:
             payload=json.dumps(record).encode(),
             created_ms=now_ms,
             due_ms=now_ms,
-            detail=json.dumps({"role_arn": route.version.role_arn, "session": route.version.name}),
+            detail=json.dumps(
+                {"role_arn": route.version.role_arn, "session": route.version.name, "trace_id": self.trace}
+            ),
         )
         return Finished(follow_ups=(follow_up,))
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pilotlight.identity.caller import Caller
-from pilotlight.services.awslambda import store
+from pilotlight.services.awslambda import snap_start, store
 from pilotlight.services.awslambda.names import (
     Reference,
     invalid,
@@ -194,6 +194,7 @@ def _provision(tx: Transaction, part: Part, account_concurrency: int) -> None:
     reference = Reference(part.function, part.id)
     _check_exists(tx, reference)
     _check_not_twice(tx, reference)
+    snap_start.check_not_provisioned(find_qualified(tx, reference))
     function = store.find_function(tx, part.function)
     assert function is not None
     total = _provisioned_total(tx, part.function, but=part.id) + int(part.body["count"])

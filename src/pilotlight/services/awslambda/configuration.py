@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pilotlight.errors import NotImplementedHere
+from pilotlight.services.awslambda import snap_start
 from pilotlight.services.awslambda.names import invalid, validation
 from pilotlight.services.awslambda.runtimes import check_runtime
 from pilotlight.services.awslambda.store import Name, Version
@@ -59,7 +60,6 @@ SIMPLE_MEMBERS = ("Runtime", "Role", "Handler", "Description", "Timeout", "Memor
 REFUSED_MEMBERS = {
     "KMSKeyArn": "a KMS key for environment variables",
     "FileSystemConfigs": "FileSystemConfigs",
-    "CodeSigningConfigArn": "code signing",
     "ImageConfig": "container images",
     "TenancyConfig": "TenancyConfig",
     "CapacityProviderConfig": "capacity providers",
@@ -111,11 +111,7 @@ def _refuse(operation: str, request: Mapping[str, Any]) -> None:
     for member, what in REFUSED_MEMBERS.items():
         if request.get(member):
             raise NotImplementedHere(f"{operation} with {what} ({member})")
-    vpc = request.get("VpcConfig") or {}
-    if vpc.get("SubnetIds") or vpc.get("SecurityGroupIds") or vpc.get("Ipv6AllowedForDualStack"):
-        raise NotImplementedHere(f"{operation} with a VPC (VpcConfig)")
-    if (request.get("SnapStart") or {}).get("ApplyOn", "None") != "None":
-        raise NotImplementedHere(f"{operation} with SnapStart")
+    snap_start.check_vpc(request.get("VpcConfig") or {})
     if (request.get("DeadLetterConfig") or {}).get("TargetArn"):
         raise NotImplementedHere(f"{operation} with a dead-letter queue (DeadLetterConfig): there is no SQS or SNS yet")
 
@@ -200,6 +196,14 @@ def changed(body: Mapping[str, Any], request: Mapping[str, Any]) -> dict[str, An
             result[member] = dict(request[member])
     if request.get("DurableConfig"):
         result["DurableConfig"] = {**result.get("DurableConfig", DURABLE_DEFAULTS), **request["DurableConfig"]}
+    if request.get("SnapStart"):
+        result["SnapStart"] = dict(request["SnapStart"])
+    if "VpcConfig" in request:
+        result.pop("VpcConfig", None)
+        vpc = snap_start.vpc_response(request["VpcConfig"])
+        if vpc is not None:
+            result["VpcConfig"] = vpc
+    snap_start.check(result)
     if "LoggingConfig" in request:
         logging = {"LogFormat": "Text", "LogGroup": f"/aws/lambda/{result['FunctionName']}"}
         logging.update(request["LoggingConfig"])
@@ -229,6 +233,7 @@ def shown(version: Version, *, qualifier: str = "") -> dict[str, Any]:
         RevisionId=version.revision,
         State="Active",
         LastUpdateStatus="Successful",
+        SnapStart=snap_start.shown(version),
         RuntimeVersionConfig={
             "RuntimeVersionArn": f"arn:aws:lambda:{version.function.region}::runtime:{_runtime_digest(body)}"
         },

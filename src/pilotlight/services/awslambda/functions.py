@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pilotlight.identity.caller import Caller
-from pilotlight.services.awslambda import code, configuration, publishing, store
+from pilotlight.services.awslambda import code, code_signing, configuration, publishing, store
 from pilotlight.services.awslambda.layers import layer_members
 from pilotlight.services.awslambda.names import (
     NAME_CHARACTERS_MAX,
@@ -64,13 +64,16 @@ class Functions:
         if request.get("Layers"):
             layers = await layer_members(self._parts, caller, request["Layers"], runtime=request["Runtime"])
             body.update(layers)
+        signing = request.get("CodeSigningConfigArn")
+        if signing:
+            await code_signing.check_deployment(self._parts, reference.function, signing)
         data = await code.fetch(self._parts, caller, "CreateFunction", request["Code"])
         package = await code.keep(self._parts, data, others_bytes=body.get("_layers_unzipped", 0))
         now_ms = self._parts.clock.now_ms()
         body.update(code.code_members(package), LastModified=timestamp(now_ms))
         function = Function(reference.function, self._parts.ids.uuid(), now_ms, 1, None, tags)
         version = await self._parts.database.write(
-            insert_function, function, body, self._parts.ids.uuid(), self._publish_as(request)
+            insert_function, function, body, self._parts.ids.uuid(), self._publish_as(request), signing
         )
         self._resolver.forget()
         return _answer(version)
@@ -103,6 +106,7 @@ class Functions:
         reference = refer(caller, request["FunctionName"])
         configuration.check("UpdateFunctionCode", {"PublishTo": request.get("PublishTo")})
         latest = await self._latest(reference, request)
+        await code_signing.check_deployment(self._parts, reference.function, None)
         data = await code.fetch(self._parts, caller, "UpdateFunctionCode", request)
         package = await code.keep(self._parts, data, others_bytes=latest.body.get("_layers_unzipped", 0))
         changes: dict[str, Any] = code.code_members(package)
@@ -211,12 +215,19 @@ def engine_key(version: Version) -> str:
 
 
 def insert_function(
-    tx: Transaction, function: Function, body: dict[str, Any], revision: str, publish: publishing.Publish | None
+    tx: Transaction,
+    function: Function,
+    body: dict[str, Any],
+    revision: str,
+    publish: publishing.Publish | None,
+    signing: str | None = None,
 ) -> Version:
     if not store.add_function(tx, function):
         raise conflict(f"Function already exist: {function.name.name}")
     version = Version(function.name, 0, revision, body)
     store.save_version(tx, version)
+    if signing:
+        code_signing.attach(tx, Reference(function.name, ""), signing, revision)
     return publishing.publish(tx, version, publish) if publish else version
 
 

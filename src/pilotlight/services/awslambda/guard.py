@@ -50,6 +50,10 @@ class LambdaGuard:
         if "CallbackId" in params:
             callback = CallbackId.parse(params["CallbackId"])
             return [Access(f"lambda:{operation}", callback.execution if callback else "*")]
+        if "ResourceArn" in params:
+            return [Access(f"lambda:{operation}", params["ResourceArn"])]
+        if "CodeSigningConfigArn" in params and "FunctionName" not in params:
+            return [Access(f"lambda:{operation}", params["CodeSigningConfigArn"])]
         if "Resource" in params:
             return [Access(f"lambda:{operation}", params["Resource"])]
         if "FunctionName" not in params:

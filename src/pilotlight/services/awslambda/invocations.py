@@ -16,6 +16,8 @@ import orjson
 from pilotlight.engine.contract import Invocation, Outcome, ResponseSink
 from pilotlight.errors import NotImplementedHere
 from pilotlight.identity.caller import Caller
+from pilotlight.protocols.messages import BodyStream
+from pilotlight.services.awslambda import recursion
 from pilotlight.services.awslambda.durable import starts
 from pilotlight.services.awslambda.durable.starts import Starter
 from pilotlight.services.awslambda.names import Reference, refer, user_error
@@ -53,13 +55,23 @@ class Invocations:
         check_json(payload)
         if resolved.primary.durable is not None:
             return await self._invoke_durable(caller, choose(resolved, self._parts.ids), request)
+        trace, loop = recursion.step(self._parts, caller.trace_id, resolved, reference.function.arn)
         if kind == "Event":
             _context(request)
             await self._accept(caller, reference, payload)
             return {"StatusCode": 202}
+        if loop:
+            raise recursion.refused(reference.function.arn)
         route = choose(resolved, self._parts.ids)
-        outcome = await run(self._parts, route, self._invocation(caller, route, request, None))
+        outcome = await run(self._parts, route, self._invocation(caller, route, request, trace, None))
         return _answer(route, outcome, tail=request.get("LogType") == "Tail")
+
+    async def invoke_async(self, caller: Caller, request: Mapping[str, Any]) -> dict[str, Any]:
+        """The API of 2014, for those who never left it: Invoke with `InvocationType=Event`."""
+        body = request["InvokeArgs"]
+        payload = body if isinstance(body, bytes) else await _read(body)
+        wanted = {"FunctionName": request["FunctionName"], "InvocationType": "Event", "Payload": payload}
+        return {"Status": (await self.invoke(caller, wanted))["StatusCode"]}
 
     async def invoke_with_response_stream(self, caller: Caller, request: Mapping[str, Any]) -> dict[str, Any]:
         """A handler that does not stream is answered in one chunk.
@@ -77,9 +89,12 @@ class Invocations:
         if request.get("InvocationType") == "DryRun":
             return {"StatusCode": 204}
         check_json(payload)
+        trace, loop = recursion.step(self._parts, caller.trace_id, resolved, reference.function.arn)
+        if loop:
+            raise recursion.refused(reference.function.arn)
         route = choose(resolved, self._parts.ids)
         answer = Answer()
-        invocation = self._invocation(caller, route, request, answer)
+        invocation = self._invocation(caller, route, request, trace, answer)
         answer.start(run(self._parts, route, invocation), self._parts.spawn)
         try:
             await answer.wait_begun()
@@ -108,7 +123,7 @@ class Invocations:
         return answer
 
     def _invocation(
-        self, caller: Caller, route: Route, request: Mapping[str, Any], sink: ResponseSink | None
+        self, caller: Caller, route: Route, request: Mapping[str, Any], trace: str, sink: ResponseSink | None
     ) -> Invocation:
         context = _context(request)
         return Invocation(
@@ -116,6 +131,7 @@ class Invocations:
             payload=request.get("Payload") or b"{}",
             invoked_arn=route.arn,
             client_context=context,
+            trace_id=trace,
             limits=route.limits,
             provisioned_key=route.provisioned_key,
             sink=sink,
@@ -135,10 +151,18 @@ class Invocations:
             payload=payload or b"{}",
             created_ms=now_ms,
             due_ms=now_ms,
-            detail=json.dumps({"request_id": request_id}),
+            detail=json.dumps({"request_id": request_id, "trace_id": caller.trace_id}),
         )
         await self._parts.database.write(outbox.post, event)
         self._parts.wake_delivery()
+
+
+async def _read(body: BodyStream) -> bytes:
+    data = b""
+    async for chunk in body:
+        data += chunk
+        _check_size(data, asynchronous=True)
+    return data
 
 
 def _refuse(operation: str, request: Mapping[str, Any]) -> None:

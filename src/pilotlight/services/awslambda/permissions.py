@@ -60,7 +60,7 @@ class Permissions:
 
 
 def policy_text(part: Part) -> str:
-    document = {"Version": "2012-10-17", "Id": "default", "Statement": part.body["Statement"]}
+    document = {"Version": "2012-10-17", "Id": "default", **part.body}
     return json.dumps(document, separators=(",", ":"))
 
 
@@ -125,7 +125,7 @@ def _add(tx: Transaction, reference: Reference, statement: dict[str, Any], revis
             f"The statement id ({statement['Sid']}) provided already exists. Please provide a new statement id, "
             "or remove the existing statement."
         )
-    body = {"Statement": [*statements, statement]}
+    body = {**(part.body if part else {}), "Statement": [*statements, statement]}
     changed = Part(reference.function, "policy", reference.qualifier, fresh, body)
     size = len(policy_text(changed).encode())
     if size > POLICY_BYTES_MAX:
@@ -146,4 +146,4 @@ def _remove(tx: Transaction, reference: Reference, sid: str, revision: str | Non
     if not kept:
         store.delete_part(tx, reference.function, "policy", part.id)
         return
-    store.save_part(tx, Part(reference.function, "policy", part.id, fresh, {"Statement": kept}))
+    store.save_part(tx, Part(reference.function, "policy", part.id, fresh, {**part.body, "Statement": kept}))

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pilotlight.engine.contract import FunctionVersion, Limits
-from pilotlight.services.awslambda import store
+from pilotlight.services.awslambda import snap_start, store
 from pilotlight.services.awslambda.names import Reference, number_of, raise_no_function
 from pilotlight.services.awslambda.store import Function, Name, Part, Version
 from pilotlight.services.awslambda.surroundings import PackageStore
@@ -41,6 +41,8 @@ class Resolved:
     """The second version of an alias that divides its traffic …"""
     other_weight: float = 0.0
     """… and its share."""
+    recursion: str = "Terminate"
+    """What is done about loops: `Terminate` or `Allow`."""
     settings: Mapping[str, Any]
     """The event invoke configuration of what was named, or empty."""
 
@@ -53,6 +55,7 @@ class _Rows:
     provisioned: Part | None
     event_invoke: Part | None
     reserved_total: int
+    recursion: Part | None
 
 
 def find_qualified(tx: Transaction, reference: Reference) -> Version | None:
@@ -85,6 +88,7 @@ def _rows(tx: Transaction, reference: Reference) -> _Rows:
         store.find_part(tx, name, "provisioned", qualifier) if qualifier else None,
         store.find_part(tx, name, "event_invoke", "" if qualifier == store.LATEST else qualifier),
         store.reserved_total(tx, name.account, name.region),
+        store.find_part(tx, name, "recursion", ""),
     )
 
 
@@ -114,6 +118,8 @@ async def engine_version(packages: PackageStore, version: Version) -> FunctionVe
         application_log_level=logging.get("ApplicationLogLevel", ""),
         system_log_level=logging.get("SystemLogLevel", ""),
         tracing=body["TracingConfig"]["Mode"],
+        snap_start=snap_start.wanted(body) and version.number > 0,
+        internet="VpcConfig" not in body,
     )
 
 
@@ -167,12 +173,15 @@ class Resolver:
             durable=rows.version.body.get("DurableConfig"),
         )
         settings = rows.event_invoke.body if rows.event_invoke else {}
+        recursion = str(rows.recursion.body["RecursiveLoop"]) if rows.recursion else "Terminate"
         if rows.other is None:
-            return Resolved(primary=primary, settings=settings)
+            return Resolved(primary=primary, recursion=recursion, settings=settings)
         second = await engine_version(self._packages, rows.other[0])
         durable = rows.other[0].body.get("DurableConfig")
         other = Route(arn=reference.arn, version=second, limits=limits, durable=durable)
-        return Resolved(primary=primary, other=other, other_weight=rows.other[1], settings=settings)
+        return Resolved(
+            primary=primary, other=other, other_weight=rows.other[1], recursion=recursion, settings=settings
+        )
 
     def _limits(self, rows: _Rows) -> Limits:
         name = rows.function.name

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from pilotlight.storage import Transaction
 
-Kind = Literal["alias", "policy", "event_invoke", "provisioned", "runtime", "recursion"]
+Kind = Literal["alias", "policy", "event_invoke", "provisioned", "runtime", "recursion", "signing"]
 LATEST = "$LATEST"
 
 

@@ -12,9 +12,8 @@ from pilotlight.engine.contract import Invocation, ResponseSink
 from pilotlight.errors import AwsError, NotImplementedHere
 from pilotlight.identity.authorise import Policies
 from pilotlight.identity.caller import Caller
-from pilotlight.ids import Ids
 from pilotlight.protocols.messages import Request, Response
-from pilotlight.services.awslambda import url_cors, url_events, url_store
+from pilotlight.services.awslambda import recursion, url_cors, url_events, url_store
 from pilotlight.services.awslambda.durable import starts
 from pilotlight.services.awslambda.durable.starts import Starter
 from pilotlight.services.awslambda.invocations import SYNCHRONOUS_BYTES_MAX
@@ -82,14 +81,19 @@ class UrlDataPlane:
             body = await _body(request)
             resolved = await self._resolver.resolve(url.reference)
             route = choose(resolved, self._parts.ids)
+            trace, loop = recursion.step(
+                self._parts, request.headers.get("x-amzn-trace-id", ""), resolved, url.function.arn
+            )
+            if loop:
+                raise recursion.refused(url.function.arn)
             event = url_events.event(
-                request, body, _circumstances(self._parts.clock, self._parts.ids, url, path, domain, request_id, caller)
+                request, body, _circumstances(self._parts.clock, trace, url, path, domain, request_id, caller)
             )
             streamed = url.body["InvokeMode"] == "RESPONSE_STREAM"
             if route.durable is not None:
                 starts.check_invoke(url.reference, route, {})
                 return await self._invoke_durable(route, event, request_id, streamed=streamed)
-            return await self._invoke(route, event, request_id, streamed=streamed)
+            return await self._invoke(route, event, request_id, trace, streamed=streamed)
         except AwsError as error:
             return _refused(error, request_id)
         except BadAnswer as error:
@@ -143,13 +147,15 @@ class UrlDataPlane:
         answer, _ = await starts.invoke(self._durable, execution)
         return _broken(request_id) if "FunctionError" in answer else url_events.response(answer["Payload"])
 
-    async def _invoke(self, route: Route, event: dict[str, Any], request_id: str, *, streamed: bool) -> Response:
+    async def _invoke(
+        self, route: Route, event: dict[str, Any], request_id: str, trace: str, *, streamed: bool
+    ) -> Response:
         payload = json.dumps(event, ensure_ascii=False).encode()
         if not streamed:
-            outcome = await run(self._parts, route, _invocation(route, payload, request_id, None))
+            outcome = await run(self._parts, route, _invocation(route, payload, request_id, trace, None))
             return _broken(request_id) if outcome.function_error else url_events.response(outcome.payload)
         answer = Answer()
-        answer.start(run(self._parts, route, _invocation(route, payload, request_id, answer)), self._parts.spawn)
+        answer.start(run(self._parts, route, _invocation(route, payload, request_id, trace, answer)), self._parts.spawn)
         pieces = answer.pieces()
         try:
             if await answer.wait_begun():
@@ -214,7 +220,7 @@ async def _body(request: Request) -> bytes:
 
 
 def _circumstances(
-    clock: Clock, ids: Ids, url: FunctionUrl, path: str, domain: str, request_id: str, caller: Caller | None
+    clock: Clock, trace: str, url: FunctionUrl, path: str, domain: str, request_id: str, caller: Caller | None
 ) -> Circumstances:
     now = clock.now()
     return Circumstances(
@@ -222,17 +228,18 @@ def _circumstances(
         domain=domain,
         path=path,
         request_id=request_id,
-        trace_id=f"Root=1-{int(now.timestamp()):08x}-{ids.hex(24)}",
+        trace_id=trace,
         now=now,
         caller=caller,
     )
 
 
-def _invocation(route: Route, payload: bytes, request_id: str, sink: ResponseSink | None) -> Invocation:
+def _invocation(route: Route, payload: bytes, request_id: str, trace: str, sink: ResponseSink | None) -> Invocation:
     return Invocation(
         request_id=request_id,
         payload=payload,
         invoked_arn=route.arn,
+        trace_id=trace,
         limits=route.limits,
         provisioned_key=route.provisioned_key,
         sink=sink,
