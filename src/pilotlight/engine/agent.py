@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 from pilotlight.clock import Clock
 from pilotlight.engine.admission import Admission
+from pilotlight.engine.company import programs
 from pilotlight.engine.contract import (
     CredentialSource,
     EndpointServer,
@@ -234,8 +235,14 @@ class Agent:
                 "AWS_LAMBDA_INITIALIZATION_TYPE": "provisioned-concurrency" if provisioned else "on-demand",
             }
             if sandbox.api_listener is not None:
-                instance.api = RuntimeApi(sandbox.api_listener, self._later)
+                api = RuntimeApi(version, sandbox, ids=self._ids, later=self._later, wall_ms=self._clock.wall_ms)
+                instance.attend(api, self._later)
             instance.initialising(*runtime.describe(version), again=again_for is not None)
+            init_seconds = self._init_seconds if again_for is None else again_for
+            if version.layers and (extensions := programs(version, isolated=sandbox.isolated)):
+                began = self._clock.monotonic()
+                await instance.start_extensions(extensions, environment, init_seconds)
+                init_seconds -= self._clock.monotonic() - began
             if spare is not None:
                 wires, instance.process = spare.wires, spare.process
             else:
@@ -244,7 +251,7 @@ class Agent:
             if wires.http:
                 self._later(instance.watch())
             frame = runtime.start_frame(version, sandbox, environment, stream)
-            await instance.initialise(frame, self._init_seconds if again_for is None else again_for)
+            await instance.initialise(frame, init_seconds)
         except BaseException:
             self._end_later(instance)
             raise

@@ -34,6 +34,12 @@ def how_it_ended(code: int | None) -> str:
     return f"Runtime exited with error: exit status {code}"
 
 
+def how_an_extension_ended(code: int) -> str:
+    if code < 0:
+        return f"signal: {_SIGNALS.get(signal.Signals(-code), str(-code))}"
+    return f"exit status {code}" if code else "exit code 0"
+
+
 def exited(request_id: str, code: int | None, *, out_of_memory: bool) -> Failure:
     kind = "Runtime.OutOfMemory" if out_of_memory else "Runtime.ExitError"
     return Failure(kind, f"RequestId: {request_id} Error: {how_it_ended(code)}")

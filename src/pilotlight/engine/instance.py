@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import json
 import math
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,16 +18,19 @@ import orjson
 
 from pilotlight.clock import Clock
 from pilotlight.engine import failures, frames
+from pilotlight.engine.company import Company, ExtensionFailed
 from pilotlight.engine.contract import EntrypointInvalid, FunctionVersion, Invocation, LogSink, Outcome
 from pilotlight.engine.failures import Failure
 from pilotlight.engine.frames import Channel
 from pilotlight.engine.life_cycle import Event, State, after
 from pilotlight.engine.report import Report, SystemLog
+from pilotlight.engine.runtime_api.extensions import Extensions
 from pilotlight.engine.runtime_api.runtime import RuntimeSide
 from pilotlight.engine.runtime_api.server import RuntimeApi
 from pilotlight.engine.sandbox.contract import Sandbox
 from pilotlight.engine.spares import Process
 from pilotlight.engine.streams import STREAM_BYTES_MAX, Streaming
+from pilotlight.engine.telling import Telling
 from pilotlight.engine.wires import Wires
 
 INIT_SECONDS_MAX = 10.0
@@ -68,6 +71,11 @@ class _Under:
     """From `began` to its deadline."""
     ready: bool = True
     """The bootstrap is done with it. One that answers by frames is when it answers."""
+    extensions: Extensions | None = None
+    """Where some are told of invocations, and must be done with it too."""
+    trace_id: str = ""
+    began_ms: int = 0
+    answered_ms: float = 0.0
     tail: bytearray = field(default_factory=bytearray)
     answer: tuple[int, bytes, int] | None = None
     lost: bool = False
@@ -77,7 +85,7 @@ class _Under:
 
     @property
     def settled(self) -> bool:
-        return self.ready or self.lost
+        return self.lost or (self.ready and (self.extensions is None or not self.extensions.busy))
 
     def wake(self) -> None:
         if self.woken is not None and not self.woken.done():
@@ -104,6 +112,7 @@ class Instance:
         self.process: Process | None = None
         self.channel: Channel | RuntimeSide = Channel()
         self.api: RuntimeApi | None = None
+        self.company: Company | None = None
         self._clock = clock
         self._logs = logs
         self._system = SystemLog(version)
@@ -120,6 +129,19 @@ class Instance:
         self._native = b""
         self._timer: asyncio.TimerHandle | None = None
         self._timer_due = 0.0
+        self._telling: Telling | None = None
+        self._end_reason = "spindown"
+        self._extensions_wrote = b""
+
+    def attend(self, api: RuntimeApi, later: Callable[[Coroutine[Any, Any, None]], None]) -> None:
+        """What is inside may call, and have extensions beside it."""
+        self.api = api
+        self.company = Company(
+            self.sandbox, api, self._clock, later=later, written=self._extension_output, failed=self._on_lost
+        )
+        api.changed = self._extension_moved
+        kind = "provisioned-concurrency" if self.provisioned else "on-demand"
+        self._telling = Telling(self.version, api.telemetry, kind=kind, instance=self.sandbox.id)
 
     # Life.
 
@@ -139,6 +161,9 @@ class Instance:
         kind = "provisioned-concurrency" if self.provisioned else "on-demand"
         if not again:
             self._log(self._system.init_start(self._clock.wall_ms(), runtime, digest, kind))
+        if self._telling is not None:
+            self._telling.init["phase"] = "invoke" if again else "init"
+            self._telling.init_start(runtime, self._system.runtime_arn(digest))
 
     def connect(self, wires: Wires) -> None:
         """To the bootstrap that was started."""
@@ -167,9 +192,15 @@ class Instance:
         try:
             async with asyncio.timeout(seconds_max):
                 kind, body = await self._ready
+                if kind == frames.READY:
+                    await self._runtime_is_ready()
+        except ExtensionFailed as failed:
+            raise self.without(failed) from None
         except TimeoutError:
             raise self._init_failed(InitFailed(self, "timeout", "")) from None
         except ConnectionError:
+            if self.company is not None and self.company.fault is not None:
+                raise self.without(self.company.fault) from None
             code, memory = await self._exit_code(), self.sandbox.out_of_memory()
             failure = failures.exited("", code, out_of_memory=memory)
             how = failures.how_it_ended(code)
@@ -178,11 +209,55 @@ class Instance:
             raise self._init_failed(InitFailed(self, "error", _error_type(body), payload=body))
         if not self._again:
             self._init_ms = (self._clock.monotonic() - self._init_began) * 1000
+        self._tell_of_init("success")
+        if self.api is not None:
+            self.api.telemetry.close_subscription()
         self.step(Event.READY)
+
+    async def start_extensions(self, paths: list[str], environment: Mapping[str, str], seconds_max: float) -> None:
+        """Before the runtime. Raises InitFailed."""
+        assert self.company is not None
+        try:
+            async with asyncio.timeout(seconds_max):
+                await self.company.start(paths, environment)
+        except ExtensionFailed as failed:
+            raise self.without(failed) from None
+        except TimeoutError:
+            raise self._init_failed(InitFailed(self, "timeout", "")) from None
+
+    def without(self, failed: ExtensionFailed) -> InitFailed:
+        """An extension did not start, or is gone."""
+        return self._init_failed(InitFailed(self, "error", failed.error_type, how=failed.how))
+
+    async def _runtime_is_ready(self) -> None:
+        """AWS: from here on no extension can register, and all that have must be ready too."""
+        if self.api is None or self.company is None:
+            return
+        self.api.extensions.close_registration()
+        if self.api.extensions.all:
+            if self._telling is not None:
+                self._telling.init_runtime_done("success")
+            await self.company.wait_ready()
+
+    def _tell_of_init(self, status: str, error_type: str = "") -> None:
+        """EXTENSION lines, and the report of the init phase."""
+        if self.api is None or self._telling is None or not self.api.extensions.all:
+            return
+        for one in self.api.extensions.all:
+            self._log(
+                self._system.extension(self._clock.wall_ms(), one.name, one.state.value, one.events, one.error_type)
+            )
+            self._telling.extension(one)
+        if status != "success":
+            self._telling.init_runtime_done(status, error_type)
+        duration_ms = (self._clock.monotonic() - self._init_began) * 1000
+        self._telling.init_report(duration_ms, status, error_type)
 
     def _init_failed(self, failed: InitFailed) -> InitFailed:
         duration_ms = (self._clock.monotonic() - self._init_began) * 1000
         phase = "invoke" if self._again else "init"
+        self._end_reason = "timeout" if failed.status == "timeout" else "failure"
+        self._tell_of_init(failed.status, failed.error_type)
         self._log(self._system.init_failed(self._clock.wall_ms(), duration_ms, phase, failed.status, failed.error_type))
         return failed
 
@@ -226,7 +301,22 @@ class Instance:
         if invocation.sink is not None:
             self._under.streaming = Streaming(invocation.sink, self._allow)
         self._log(self._system.start(wall_ms, invocation.request_id))
+        if self.api is not None and self.api.extensions.all:
+            self._tell_extensions(self._under, invocation, deadline_ms, wall_ms - spent_ms)
         self.channel.send(frames.INVOKE, _invoke_body(invocation, deadline_ms))
+
+    def _tell_extensions(self, under: _Under, invocation: Invocation, deadline_ms: int, began_ms: int) -> None:
+        assert self.api is not None
+        under.extensions = self.api.extensions
+        under.trace_id, under.began_ms = invocation.trace_id, began_ms
+        if self._telling is not None:
+            self._telling.start(invocation.request_id, invocation.trace_id)
+        self.api.extensions.invoke(
+            request_id=invocation.request_id,
+            arn=invocation.invoked_arn,
+            deadline_ms=deadline_ms,
+            trace_id=invocation.trace_id,
+        )
 
     def _allow(self, size: int) -> None:
         """The reader has taken some of a streamed answer."""
@@ -304,6 +394,8 @@ class Instance:
             return
         self._ended = True
         self._end_line()
+        if self.state is State.FROZEN and self._extended:
+            self.sandbox.thaw()
         if self.state is not State.DEAD:
             self.step(Event.EXITED)
         if self._under is not None:
@@ -311,6 +403,9 @@ class Instance:
             self._under.wake()
         if self._timer is not None:
             self._timer.cancel()
+        if self.company is not None and self._extended:
+            pid = self.process.pid if self.process is not None else None
+            await self.company.shut_down(pid, self._exit_code(), self._end_reason)
         self.channel.close()
         if self.api is not None:
             self.api.close()
@@ -318,6 +413,10 @@ class Instance:
             await self.close_endpoint()
         self.sandbox.kill()
         await self.sandbox.destroy()
+
+    @property
+    def _extended(self) -> bool:
+        return self.api is not None and bool(self.api.extensions.all)
 
     # Answers.
 
@@ -337,7 +436,7 @@ class Instance:
             streamed = under.streaming is not None and under.streaming.begun
             failure = failures.too_large(STREAM_BYTES_MAX) if streamed else failures.too_large()
             if streamed and self.state is not State.DEAD:  # the handler goes on writing, and nobody listens
-                self._die()
+                self._die("failure")
             report = self._report(request_id, duration_ms, status="error", error_type=failure.error_type)
             return self._finished(under, report, failure.payload, "Unhandled")
         return self._finished(under, self._report(request_id, duration_ms), body, "")
@@ -345,26 +444,36 @@ class Instance:
     def _timed_out(self, under: _Under) -> Outcome:
         duration_ms = (self._clock.monotonic() - under.began) * 1000
         report = self._report(under.request_id, min(duration_ms, under.seconds * 1000), status="timeout")
-        self._die()
+        self._runtime_done(under, "timeout")
+        self._die("timeout")
         self._log(self._system.timed_out(self._clock.wall_ms(), under.request_id))
         failure = failures.timed_out(under.request_id, self.version.timeout_seconds)
         return self._finished(under, report, failure.payload, "Unhandled")
 
     async def _exited(self, under: _Under) -> Outcome:
         duration_ms = (self._clock.monotonic() - under.began) * 1000
-        code = await self._exit_code()
+        fault = self.company.fault if self.company is not None else None
+        code = await self._exit_code() if fault is None else None
         memory = self.sandbox.out_of_memory()
         failure = failures.exited(under.request_id, code, out_of_memory=memory)
+        if fault is not None:
+            failure = Failure(fault.error_type, f"RequestId: {under.request_id} Error: {fault.how}")
+        self._runtime_done(under, "failure", failure.error_type)
         report = self._report(
             under.request_id, duration_ms, status="error", error_type=failure.error_type, out_of_memory=memory
         )
-        self._die()
+        self._die("failure")
         self._log(self._system.exited(failure))
+        if self._telling is not None and self._extended:
+            self._telling.fault(f"{failure.message}\n{failure.error_type}")
         return self._finished(under, report, failure.payload, "Unhandled")
 
-    def _die(self) -> None:
+    def _die(self, reason: str) -> None:
+        self._end_reason = reason
         if self.state is not State.DEAD:
             self.step(Event.EXITED)
+        if self._extended:
+            return  # `end` shuts down in order
         self.channel.close()
         self.sandbox.kill()
 
@@ -408,6 +517,9 @@ class Instance:
     def _finished(self, under: _Under, report: Report, payload: bytes, function_error: str) -> Outcome:
         if under.settled or self.state is State.DEAD:
             self._log(self._system.end(self._clock.wall_ms(), report))
+            if under.extensions is not None and self._telling is not None:
+                status = report.status or ("error" if function_error else "success")
+                self._telling.report(report, under.trace_id, status)
             self._under = self._init_ms = None
         return Outcome(
             payload=payload,
@@ -424,7 +536,7 @@ class Instance:
 
     def _on_frame(self, kind: int, body: bytes, size: int) -> None:
         if kind == frames.LOG:
-            self._log([body.decode("utf-8", "replace")])
+            self._function_log([body.decode("utf-8", "replace")])
         elif kind == frames.LEAVING:
             self.retired = True  # it answers this once, and ends: nobody else may be sent there
         elif kind in (frames.READY, frames.INIT_FAILED):
@@ -432,11 +544,16 @@ class Instance:
                 self._ready.set_result((kind, body))
             elif kind == frames.READY and self._under is not None:
                 self._under.ready = True
+                self._runtime_done(self._under)
                 self._under.wake()
         elif kind in (frames.STREAM, frames.DATA):
             self._on_stream(kind, body, size)
         elif self._under is not None and self._under.answer is None:
             self._under.answer = (kind, body, size)
+            if self._under.extensions is not None:
+                self._under.answered_ms = (self._clock.monotonic() - self._under.began) * 1000
+                if self._under.ready:
+                    self._runtime_done(self._under)
             self._under.wake()
         # What comes when nobody asked is dropped: a bootstrap that answers twice harms only itself.
 
@@ -452,6 +569,44 @@ class Instance:
             under.answer = (frames.RESPONSE, b"", under.streaming.size)
             under.wake()
 
+    def _runtime_done(self, under: _Under, status: str = "", error_type: str = "") -> None:
+        """AWS: extensions are told at once when the runtime is done, and finish after that."""
+        if under.extensions is None or self._telling is None:
+            return
+        answer = under.answer
+        if not status:
+            status = "error" if answer is not None and answer[0] == frames.FAILURE else "success"
+        self._telling.runtime_done(
+            under.request_id,
+            under.trace_id,
+            status=status,
+            error_type=error_type,
+            duration_ms=(self._clock.monotonic() - under.began) * 1000,
+            began_ms=under.began_ms,
+            answered_ms=under.answered_ms if answer is not None else None,
+            produced=answer[2] if answer is not None else 0,
+        )
+
+    def _extension_moved(self) -> None:
+        if self.company is not None:
+            self.company.changed()
+        if self._under is not None:
+            self._under.wake()
+
+    def _extension_output(self, data: bytes) -> None:
+        whole, newline, rest = (self._extensions_wrote + data).rpartition(b"\n")
+        self._extensions_wrote = rest[-frames.LOG_BYTES_MAX :]
+        if newline:
+            texts = whole.decode("utf-8", "replace").split("\n")
+            self._log(texts)
+            if self._telling is not None:
+                self._telling.extension_lines(texts)
+
+    def _function_log(self, texts: Sequence[str]) -> None:
+        self._log(texts)
+        if self._extended and self._telling is not None:
+            self._telling.function_lines(texts)
+
     def _on_lost(self) -> None:
         if self._ready is not None and not self._ready.done():
             self._ready.set_exception(ConnectionError("the bootstrap is gone"))
@@ -466,7 +621,7 @@ class Instance:
         whole, newline, rest = (self._native + data).rpartition(b"\n")
         self._native = rest[-LOG_TAIL_BYTES:] if newline else (whole + rest)[-frames.LOG_BYTES_MAX :]
         if newline:
-            self._log(whole.decode("utf-8", "replace").split("\n"))
+            self._function_log(whole.decode("utf-8", "replace").split("\n"))
 
     def _end_line(self) -> None:
         """What waits for its newline is an event of the log when there is nobody left to write one."""

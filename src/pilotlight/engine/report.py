@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -43,7 +44,7 @@ class SystemLog:
         self._quiet = self._json and version.system_log_level == "WARN"
 
     def init_start(self, now_ms: int, runtime: str, digest: str, kind: str) -> list[str]:
-        arn = f"arn:aws:lambda:{self._version.region}::runtime:{digest}"
+        arn = self.runtime_arn(digest)
         if not self._json:
             return [f"INIT_START Runtime Version: {runtime}\tRuntime Version ARN: {arn}"]
         if self._quiet:
@@ -57,6 +58,18 @@ class SystemLog:
             "functionVersion": self._version.version,
         }
         return [_event(now_ms, "platform.initStart", record)]
+
+    def runtime_arn(self, digest: str) -> str:
+        return f"arn:aws:lambda:{self._version.region}::runtime:{digest}"
+
+    def extension(self, now_ms: int, name: str, state: str, events: Sequence[str], error_type: str) -> list[str]:
+        if not self._json:
+            end = f"\tError Type: {error_type}" if error_type else ""
+            return [f"EXTENSION\tName: {name}\tState: {state}\tEvents: [{', '.join(events)}]{end}"]
+        if self._quiet and not error_type:
+            return []
+        record = {"name": name, "state": state, "events": list(events)}
+        return [_event(now_ms, "platform.extension", record | ({"errorType": error_type} if error_type else {}))]
 
     def init_failed(self, now_ms: int, duration_ms: float, phase: str, status: str, error_type: str) -> list[str]:
         if not self._json:

@@ -35,6 +35,8 @@ BURST_DELAY_SECONDS = 1.0
 class Process(Protocol):
     """A bootstrap that was started, by whichever road."""
 
+    pid: int
+    """As the host sees it."""
     baseline_mb: int
     """Memory that it shares with a zygote, and that its own cgroup does not count."""
 

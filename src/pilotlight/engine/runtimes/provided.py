@@ -6,17 +6,15 @@ the host's `/usr`. A static binary does not care.
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
-import os
-from collections.abc import AsyncIterator, Hashable
-from contextlib import asynccontextmanager
+from collections.abc import Hashable
 from typing import Any
 
 from pilotlight.engine.contract import EntrypointInvalid, FunctionVersion
 from pilotlight.engine.runtimes.environment import PATH, endpoint_of, places, reserved, scratch
+from pilotlight.engine.runtimes.executing import execute
 from pilotlight.engine.runtimes.spawning import SpawnedProcess
-from pilotlight.engine.sandbox.contract import Launch, Sandbox, SandboxSpec
+from pilotlight.engine.sandbox.contract import Sandbox, SandboxSpec
 from pilotlight.engine.spares import Process
 from pilotlight.engine.wires import Wires, make_output
 
@@ -87,52 +85,3 @@ def _bootstrap(version: FunctionVersion, roots: list[str]) -> str:
             return f"{roots[min(number + 1, len(roots) - 1)]}/bootstrap"
     names = " ".join(f"{root}/bootstrap" for root in ("/var/task", "/opt"))
     raise EntrypointInvalid(f"Couldn't find valid bootstrap(s): [{names}]")
-
-
-async def execute(
-    sandbox: Sandbox, argv: list[str], environment: dict[str, str], working_directory: str, output: int
-) -> int:
-    """Start a program of the function's own; its pid. Raises EntrypointInvalid, in the words that Lambda has for it."""
-    async with _reported() as (told, report):
-        try:
-            pid = await sandbox.spawn(
-                Launch(
-                    argv=argv,
-                    environment=environment,
-                    working_directory=working_directory,
-                    descriptors={1: output, 2: output},
-                    report=report,
-                )
-            )
-        except OSError as error:
-            raise _invalid(argv[0], error.errno or 0) from None
-        finally:
-            os.close(report)
-        if number := await told:
-            raise _invalid(argv[0], int(number))
-    return pid
-
-
-@asynccontextmanager
-async def _reported() -> AsyncIterator[tuple[asyncio.Future[bytes], int]]:
-    """A pipe whose far end is closed by a program that is executed, and written to by one that cannot be. The far end
-    is the caller's to close."""
-    loop = asyncio.get_running_loop()
-    reading, writing = os.pipe()
-    told: asyncio.Future[bytes] = loop.create_future()
-
-    def readable() -> None:
-        loop.remove_reader(reading)
-        if not told.done():
-            told.set_result(os.read(reading, 16))
-
-    loop.add_reader(reading, readable)
-    try:
-        yield told, writing
-    finally:
-        loop.remove_reader(reading)
-        os.close(reading)
-
-
-def _invalid(program: str, number: int) -> EntrypointInvalid:
-    return EntrypointInvalid(f"fork/exec {program}: {os.strerror(number).lower()}")

@@ -21,10 +21,10 @@ class SpawnedProcess:
 
     def __init__(self, sandbox: Sandbox, pid: int) -> None:
         self._sandbox = sandbox
-        self._pid = pid
+        self.pid = pid
 
     async def wait(self) -> int | None:
-        return await self._sandbox.wait_exit(self._pid)
+        return await self._sandbox.wait_exit(self.pid)
 
 
 async def spawn(
