@@ -59,7 +59,8 @@ async def sandboxed(request: pytest.FixtureRequest, tmp_path_factory: pytest.Tem
 async def provided(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
     """A world for programs that speak the Runtime API and the Extensions API, in each isolation."""
     isolation = cast(Isolation, request.param)
-    async with world(tmp_path_factory.mktemp(f"provided-{isolation}"), isolation, "exec") as made:
+    directory = tmp_path_factory.mktemp(f"provided-{isolation}")
+    async with world(directory, isolation, "exec", init_seconds=2.0) as made:
         yield made
 
 

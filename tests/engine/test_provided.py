@@ -50,7 +50,9 @@ class Sink:
 
 async def test_a_program_answers_again_and_again_from_one_process(provided: World) -> None:
     version = custom(provided, "from lambda_client import *\nimport os\nserve(lambda event, _: [event, os.getpid()])\n")
-    first, second = await provided.answer(version, {"a": 1}), await provided.answer(version, None)
+    first = await provided.answer(version, {"a": 1})
+    await provided.quiet()
+    second = await provided.answer(version, None)
     assert first[0] == {"a": 1}
     assert second == [None, first[1]]
 
@@ -189,11 +191,16 @@ async def test_what_is_out_of_place_is_refused_in_awss_words(provided: World) ->
     assert "State transition from Running to InitError failed for runtime." in seen["late"][2]
     assert seen["nowhere"] == [404, "", "404 page not found\n"]
     assert (seen["method"], seen["ping"]) == (405, "pong")
+    await provided.quiet()
     assert (await provided.answer(version))[:2] == [400, "InvalidRequestID"]
+    await provided.quiet()
     failure = await provided.failure(version)
     assert failure["errorType"] == "Function.ResponseSizeTooLarge"
+    await provided.quiet()
     assert (await provided.answer(version))[:2] == [413, "RequestEntityTooLarge"]
+    await provided.quiet()
     assert await provided.failure(version) == {"errorType": "Runtime.InvalidResponseModeHeader"}
+    await provided.quiet()
     assert (await provided.answer(version))[:2] == [400, "InvalidFunctionResponseMode"]
 
 

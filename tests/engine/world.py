@@ -158,6 +158,10 @@ class World:
         ours = ("INIT_START ", "START ", "END ", "REPORT ", "INIT_REPORT ")
         return [text for text in self.lines(version) if not text.startswith(ours) and '"type":"platform.' not in text]
 
+    async def quiet(self) -> None:
+        """Every instance is done with what it has answered."""
+        await self.settled(lambda: not self.agent.describe()["busy"])
+
     async def log_line(self, version: FunctionVersion, part: str) -> str:
         """The line with this in it, which may come a moment after the answer."""
         async with asyncio.timeout(5):

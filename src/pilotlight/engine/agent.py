@@ -28,6 +28,7 @@ from pilotlight.engine.contract import (
 from pilotlight.engine.instance import INIT_SECONDS_MAX, InitFailed, Instance
 from pilotlight.engine.life_cycle import State
 from pilotlight.engine.provisioning import Provisioning
+from pilotlight.engine.returning import Returning
 from pilotlight.engine.runtime_api.server import RuntimeApi
 from pilotlight.engine.sandbox.contract import Sandbox, SandboxFactory, SandboxSpec
 from pilotlight.engine.spares import Process, Spares
@@ -38,6 +39,8 @@ log = logging.getLogger(__name__)
 
 TEND_SECONDS = 0.1
 FREEZE_SECONDS = 0.1
+RETURN_SECONDS = 0.05
+"""How long an invocation waits for an instance that has answered and is nearly done, before it starts another."""
 WARM_INSTANCES_MAX = 2000
 CREDENTIALS_SPARE_MS = 60_000
 """An instance whose credentials would end sooner than this after its longest invocation is not used any more."""
@@ -116,6 +119,8 @@ class Agent:
         self._admission = Admission()
         self._idle: dict[str, list[Instance]] = {}
         self._all: set[Instance] = set()
+        self._ending: set[Instance] = set()
+        self._returning: dict[str, Returning] = {}
         self._provisioning = Provisioning(
             start=self._start_provisioned, end=self._end_later, later=self._later, clock=clock
         )
@@ -131,6 +136,8 @@ class Agent:
         self._admission.enter(invocation.limits)
         try:
             instance = self._take(version, invocation)
+            if instance is None and version.key in self._returning:
+                instance = await self._returning[version.key].wait(RETURN_SECONDS)
             if instance is None:
                 return await self._invoke_cold(version, invocation)
             return await self._invoke_on(instance, invocation)
@@ -176,8 +183,18 @@ class Agent:
 
     async def _settle(self, instance: Instance) -> None:
         """The answer has left, and something inside goes on working."""
-        await instance.settle()
-        self._give_back(instance)
+        key = instance.version.key
+        returning = self._returning.setdefault(key, Returning(self._give_back))
+        returning.expected += 1
+        try:
+            await instance.settle()
+        finally:
+            returning.expected -= 1
+            if not returning.expected:
+                del self._returning[key]
+        welcome = instance.usable and not instance.retired and not instance.provisioned
+        if not welcome or not returning.hand_over(instance):
+            self._give_back(instance)
 
     def _take(self, version: FunctionVersion, invocation: Invocation) -> Instance | None:
         if invocation.provisioned_key:
@@ -284,7 +301,14 @@ class Agent:
 
     def _end_later(self, instance: Instance) -> None:
         self._all.discard(instance)
-        self._later(instance.end())
+        self._ending.add(instance)
+        self._later(self._end(instance))
+
+    async def _end(self, instance: Instance) -> None:
+        try:
+            await instance.end()
+        finally:
+            self._ending.discard(instance)
 
     def _later(self, work: Coroutine[Any, Any, None]) -> None:
         watched = _watched(work)
@@ -351,7 +375,7 @@ class Agent:
     async def close(self) -> None:
         """End every instance; nothing is kept any more."""
         self._closed = True
-        instances, self._all = list(self._all), set()
+        instances, self._all = [*self._all, *self._ending], set()
         await self._spares.close()
         await asyncio.gather(*(instance.end() for instance in instances), return_exceptions=True)
 

@@ -10,11 +10,8 @@ import asyncio
 import contextlib
 import json
 import math
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any
-
-import orjson
 
 from pilotlight.clock import Clock
 from pilotlight.engine import failures, frames
@@ -23,18 +20,18 @@ from pilotlight.engine.contract import EntrypointInvalid, FunctionVersion, Invoc
 from pilotlight.engine.failures import Failure
 from pilotlight.engine.frames import Channel
 from pilotlight.engine.life_cycle import Event, State, after
+from pilotlight.engine.lines import LOG_TAIL_BYTES, Lines
 from pilotlight.engine.report import Report, SystemLog
-from pilotlight.engine.runtime_api.extensions import Extensions
 from pilotlight.engine.runtime_api.runtime import RuntimeSide
 from pilotlight.engine.runtime_api.server import RuntimeApi
 from pilotlight.engine.sandbox.contract import Sandbox
 from pilotlight.engine.spares import Process
 from pilotlight.engine.streams import STREAM_BYTES_MAX, Streaming
 from pilotlight.engine.telling import Telling
+from pilotlight.engine.under_way import UnderWay, invoke_body, wait_settled
 from pilotlight.engine.wires import Wires
 
 INIT_SECONDS_MAX = 10.0
-LOG_TAIL_BYTES = 4096
 EXIT_SECONDS_MAX = 5.0
 MEMORY_SECONDS = 0.05
 """How old the memory that a report shows may be. What an invocation of that length used is always in its report."""
@@ -61,37 +58,6 @@ class InitFailed(Exception):
         """How the process ended, if it did."""
 
 
-@dataclass(slots=True)
-class _Under:
-    """The invocation under way."""
-
-    request_id: str
-    began: float
-    seconds: float
-    """From `began` to its deadline."""
-    ready: bool = True
-    """The bootstrap is done with it. One that answers by frames is when it answers."""
-    extensions: Extensions | None = None
-    """Where some are told of invocations, and must be done with it too."""
-    trace_id: str = ""
-    began_ms: int = 0
-    answered_ms: float = 0.0
-    tail: bytearray = field(default_factory=bytearray)
-    answer: tuple[int, bytes, int] | None = None
-    lost: bool = False
-    late: bool = False
-    woken: asyncio.Future[None] | None = None
-    streaming: Streaming | None = None
-
-    @property
-    def settled(self) -> bool:
-        return self.lost or (self.ready and (self.extensions is None or not self.extensions.busy))
-
-    def wake(self) -> None:
-        if self.woken is not None and not self.woken.done():
-            self.woken.set_result(None)
-
-
 class Instance:
     """Built by `Agent`. First `initialising` and `initialise`, then `begin` and `finish` for each invocation."""
 
@@ -114,10 +80,10 @@ class Instance:
         self.api: RuntimeApi | None = None
         self.company: Company | None = None
         self._clock = clock
-        self._logs = logs
+        self._lines = Lines(version, stream, logs, clock)
         self._system = SystemLog(version)
         self._ready: asyncio.Future[tuple[int, bytes]] | None = None
-        self._under: _Under | None = None
+        self._under: UnderWay | None = None
         self._init_began = 0.0
         self._again = False
         self._init_ms: float | None = None
@@ -126,22 +92,21 @@ class Instance:
         self._memory_read = -MEMORY_SECONDS
         self._memory_mb = 0
         self._ended = False
-        self._native = b""
+        self._gone = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
         self._timer_due = 0.0
         self._telling: Telling | None = None
         self._end_reason = "spindown"
-        self._extensions_wrote = b""
 
     def attend(self, api: RuntimeApi, later: Callable[[Coroutine[Any, Any, None]], None]) -> None:
         """What is inside may call, and have extensions beside it."""
         self.api = api
         self.company = Company(
-            self.sandbox, api, self._clock, later=later, written=self._extension_output, failed=self._on_lost
+            self.sandbox, api, self._clock, later=later, written=self._lines.of_extensions, failed=self._on_lost
         )
         api.changed = self._extension_moved
         kind = "provisioned-concurrency" if self.provisioned else "on-demand"
-        self._telling = Telling(self.version, api.telemetry, kind=kind, instance=self.sandbox.id)
+        self._telling = self._lines.telling = Telling(self.version, api.telemetry, kind=kind, instance=self.sandbox.id)
 
     # Life.
 
@@ -160,7 +125,7 @@ class Instance:
         self._again = again
         kind = "provisioned-concurrency" if self.provisioned else "on-demand"
         if not again:
-            self._log(self._system.init_start(self._clock.wall_ms(), runtime, digest, kind))
+            self._lines.write(self._system.init_start(self._clock.wall_ms(), runtime, digest, kind))
         if self._telling is not None:
             self._telling.init["phase"] = "invoke" if again else "init"
             self._telling.init_start(runtime, self._system.runtime_arn(digest))
@@ -174,7 +139,7 @@ class Instance:
         else:
             self.channel = wires.channel
         self.channel.attach(self._on_frame, self._on_lost)
-        wires.output.attach(self._native_output)
+        wires.output.attach(self._lines.native)
 
     async def watch(self) -> None:
         """Notice that a bootstrap has ended which has no channel of its own to break."""
@@ -244,7 +209,7 @@ class Instance:
         if self.api is None or self._telling is None or not self.api.extensions.all:
             return
         for one in self.api.extensions.all:
-            self._log(
+            self._lines.write(
                 self._system.extension(self._clock.wall_ms(), one.name, one.state.value, one.events, one.error_type)
             )
             self._telling.extension(one)
@@ -258,19 +223,22 @@ class Instance:
         phase = "invoke" if self._again else "init"
         self._end_reason = "timeout" if failed.status == "timeout" else "failure"
         self._tell_of_init(failed.status, failed.error_type)
-        self._log(self._system.init_failed(self._clock.wall_ms(), duration_ms, phase, failed.status, failed.error_type))
+        self._lines.write(
+            self._system.init_failed(self._clock.wall_ms(), duration_ms, phase, failed.status, failed.error_type)
+        )
         return failed
 
     def fail_first(self, invocation: Invocation, failed: InitFailed, began: float) -> Outcome:
         """The outcome of the invocation for which this instance was to be started, and could not be."""
         request_id = invocation.request_id
-        under = self._under = _Under(request_id, began, 0.0)
+        under = self._under = UnderWay(request_id, began, 0.0)
+        self._lines.tail = under.tail
         now_ms = self._clock.wall_ms()
         duration_ms = (self._clock.monotonic() - began) * 1000
-        self._log(self._system.start(now_ms, request_id))
+        self._lines.write(self._system.start(now_ms, request_id))
         if failed.status == "timeout":
             failure = failures.timed_out(request_id, self.version.timeout_seconds)
-            self._log(self._system.timed_out(now_ms, request_id))
+            self._lines.write(self._system.timed_out(now_ms, request_id))
             payload = failure.payload
         elif failed.payload:
             told = json.loads(failed.payload)
@@ -279,7 +247,7 @@ class Instance:
             payload = json.dumps(told | ({"requestId": request_id} if "requestId" in told else {})).encode()
         else:
             failure = Failure(failed.error_type, f"RequestId: {request_id} Error: {failed.how}")
-            self._log(self._system.exited(failure))
+            self._lines.write(self._system.exited(failure))
             payload = failure.payload
         report = self._report(request_id, duration_ms, status=failed.status, error_type=failed.error_type)
         return self._finished(under, report, payload, "Unhandled")
@@ -297,15 +265,16 @@ class Instance:
         spent_ms = int((now - began) * 1000) if began is not None else 0
         deadline_ms = invocation.deadline_ms or wall_ms - spent_ms + self.version.timeout_seconds * 1000
         seconds = (deadline_ms - wall_ms + spent_ms) / 1000
-        self._under = _Under(invocation.request_id, began or now, seconds, ready=not self._over_http)
+        self._under = UnderWay(invocation.request_id, began or now, seconds, ready=not self._over_http)
+        self._lines.tail = self._under.tail
         if invocation.sink is not None:
             self._under.streaming = Streaming(invocation.sink, self._allow)
-        self._log(self._system.start(wall_ms, invocation.request_id))
+        self._lines.write(self._system.start(wall_ms, invocation.request_id))
         if self.api is not None and self.api.extensions.all:
             self._tell_extensions(self._under, invocation, deadline_ms, wall_ms - spent_ms)
-        self.channel.send(frames.INVOKE, _invoke_body(invocation, deadline_ms))
+        self.channel.send(frames.INVOKE, invoke_body(invocation, deadline_ms))
 
-    def _tell_extensions(self, under: _Under, invocation: Invocation, deadline_ms: int, began_ms: int) -> None:
+    def _tell_extensions(self, under: UnderWay, invocation: Invocation, deadline_ms: int, began_ms: int) -> None:
         assert self.api is not None
         under.extensions = self.api.extensions
         under.trace_id, under.began_ms = invocation.trace_id, began_ms
@@ -340,7 +309,7 @@ class Instance:
             remaining = under.began + under.seconds - self._clock.monotonic()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(min(SETTLE_SECONDS, remaining)):
-                    await _settled(under)
+                    await wait_settled(under)
         return self._answered(under)
 
     def _watch(self, due: float) -> None:
@@ -375,7 +344,7 @@ class Instance:
             return
         try:
             async with asyncio.timeout(under.began + under.seconds - self._clock.monotonic()):
-                await _settled(under)
+                await wait_settled(under)
         except TimeoutError:
             self._timed_out(under)
         else:
@@ -384,16 +353,22 @@ class Instance:
 
     def freeze(self) -> None:
         if self.state is State.IDLE:
-            self._end_line()
+            self._lines.end()
             self.sandbox.freeze()
             self.step(Event.PAUSED)
 
     async def end(self) -> None:
-        """Leave nothing of it."""
-        if self._ended:
-            return
-        self._ended = True
-        self._end_line()
+        """Leave nothing of it. Whoever asks again waits until that is so."""
+        if not self._ended:
+            self._ended = True
+            try:
+                await self._end()
+            finally:
+                self._gone.set()
+        await self._gone.wait()
+
+    async def _end(self) -> None:
+        self._lines.end()
         if self.state is State.FROZEN and self._extended:
             self.sandbox.thaw()
         if self.state is not State.DEAD:
@@ -420,7 +395,7 @@ class Instance:
 
     # Answers.
 
-    def _answered(self, under: _Under) -> Outcome:
+    def _answered(self, under: UnderWay) -> Outcome:
         assert under.answer is not None
         kind, body, size = under.answer
         now = self._clock.monotonic()
@@ -441,16 +416,16 @@ class Instance:
             return self._finished(under, report, failure.payload, "Unhandled")
         return self._finished(under, self._report(request_id, duration_ms), body, "")
 
-    def _timed_out(self, under: _Under) -> Outcome:
+    def _timed_out(self, under: UnderWay) -> Outcome:
         duration_ms = (self._clock.monotonic() - under.began) * 1000
         report = self._report(under.request_id, min(duration_ms, under.seconds * 1000), status="timeout")
         self._runtime_done(under, "timeout")
         self._die("timeout")
-        self._log(self._system.timed_out(self._clock.wall_ms(), under.request_id))
+        self._lines.write(self._system.timed_out(self._clock.wall_ms(), under.request_id))
         failure = failures.timed_out(under.request_id, self.version.timeout_seconds)
         return self._finished(under, report, failure.payload, "Unhandled")
 
-    async def _exited(self, under: _Under) -> Outcome:
+    async def _exited(self, under: UnderWay) -> Outcome:
         duration_ms = (self._clock.monotonic() - under.began) * 1000
         fault = self.company.fault if self.company is not None else None
         code = await self._exit_code() if fault is None else None
@@ -463,7 +438,7 @@ class Instance:
             under.request_id, duration_ms, status="error", error_type=failure.error_type, out_of_memory=memory
         )
         self._die("failure")
-        self._log(self._system.exited(failure))
+        self._lines.write(self._system.exited(failure))
         if self._telling is not None and self._extended:
             self._telling.fault(f"{failure.message}\n{failure.error_type}")
         return self._finished(under, report, failure.payload, "Unhandled")
@@ -514,13 +489,13 @@ class Instance:
             self._memory_mb += self.process.baseline_mb if self.process is not None else 0
         return self._memory_mb
 
-    def _finished(self, under: _Under, report: Report, payload: bytes, function_error: str) -> Outcome:
+    def _finished(self, under: UnderWay, report: Report, payload: bytes, function_error: str) -> Outcome:
         if under.settled or self.state is State.DEAD:
-            self._log(self._system.end(self._clock.wall_ms(), report))
+            self._lines.write(self._system.end(self._clock.wall_ms(), report))
             if under.extensions is not None and self._telling is not None:
                 status = report.status or ("error" if function_error else "success")
                 self._telling.report(report, under.trace_id, status)
-            self._under = self._init_ms = None
+            self._under = self._init_ms = self._lines.tail = None
         return Outcome(
             payload=payload,
             function_error=function_error,  # type: ignore[arg-type]
@@ -536,7 +511,7 @@ class Instance:
 
     def _on_frame(self, kind: int, body: bytes, size: int) -> None:
         if kind == frames.LOG:
-            self._function_log([body.decode("utf-8", "replace")])
+            self._lines.of_function([body.decode("utf-8", "replace")])
         elif kind == frames.LEAVING:
             self.retired = True  # it answers this once, and ends: nobody else may be sent there
         elif kind in (frames.READY, frames.INIT_FAILED):
@@ -569,7 +544,7 @@ class Instance:
             under.answer = (frames.RESPONSE, b"", under.streaming.size)
             under.wake()
 
-    def _runtime_done(self, under: _Under, status: str = "", error_type: str = "") -> None:
+    def _runtime_done(self, under: UnderWay, status: str = "", error_type: str = "") -> None:
         """AWS: extensions are told at once when the runtime is done, and finish after that."""
         if under.extensions is None or self._telling is None:
             return
@@ -593,81 +568,15 @@ class Instance:
         if self._under is not None:
             self._under.wake()
 
-    def _extension_output(self, data: bytes) -> None:
-        whole, newline, rest = (self._extensions_wrote + data).rpartition(b"\n")
-        self._extensions_wrote = rest[-frames.LOG_BYTES_MAX :]
-        if newline:
-            texts = whole.decode("utf-8", "replace").split("\n")
-            self._log(texts)
-            if self._telling is not None:
-                self._telling.extension_lines(texts)
-
-    def _function_log(self, texts: Sequence[str]) -> None:
-        self._log(texts)
-        if self._extended and self._telling is not None:
-            self._telling.function_lines(texts)
-
     def _on_lost(self) -> None:
         if self._ready is not None and not self._ready.done():
             self._ready.set_exception(ConnectionError("the bootstrap is gone"))
+            self._ready.exception()  # an extension may be gone before anybody waits for the runtime
         if self.state in (State.IDLE, State.FROZEN):
             self.step(Event.EXITED)
         if self._under is not None:
             self._under.lost = True
             self._under.wake()
-
-    def _native_output(self, data: bytes) -> None:
-        """What was written to descriptors 1 and 2 past Python: extensions, subprocesses, crashes."""
-        whole, newline, rest = (self._native + data).rpartition(b"\n")
-        self._native = rest[-LOG_TAIL_BYTES:] if newline else (whole + rest)[-frames.LOG_BYTES_MAX :]
-        if newline:
-            self._function_log(whole.decode("utf-8", "replace").split("\n"))
-
-    def _end_line(self) -> None:
-        """What waits for its newline is an event of the log when there is nobody left to write one."""
-        if self._native:
-            line, self._native = self._native, b""
-            self._log([line.decode("utf-8", "replace")])
-
-    def _log(self, texts: Sequence[str]) -> None:
-        if not texts:
-            return
-        if self._under is not None:
-            for text in texts:
-                self._under.tail += text.encode() + b"\n"
-            del self._under.tail[: -2 * LOG_TAIL_BYTES]
-        now_ms = self._clock.wall_ms()
-        self._logs.write(
-            account=self.version.account,
-            region=self.version.region,
-            group=self.version.log_group,
-            stream=self.stream,
-            lines=[(now_ms, text) for text in texts],
-        )
-
-
-async def _settled(under: _Under) -> None:
-    while not under.settled:
-        under.woken = asyncio.get_running_loop().create_future()
-        await under.woken
-
-
-def _invoke_body(invocation: Invocation, deadline_ms: int) -> bytes:
-    header: dict[str, Any] = {
-        "request_id": invocation.request_id,
-        "deadline_ms": deadline_ms,
-        "invoked_arn": invocation.invoked_arn,
-    }
-    if invocation.sink is not None:
-        header["stream"] = True
-    if invocation.trace_id:
-        header["trace_id"] = invocation.trace_id
-    if invocation.client_context:
-        header["client_context"] = invocation.client_context
-    if invocation.cognito_identity:
-        header["identity"] = invocation.cognito_identity
-    encoded = orjson.dumps(header)
-    return len(encoded).to_bytes(4, "little") + encoded + invocation.payload
 
 
 def _error_type(body: bytes) -> str:

@@ -81,7 +81,7 @@ class Extensions:
 
     @property
     def ready(self) -> bool:
-        return all(one.state not in (State.STARTED, State.REGISTERED) for one in self.all)
+        return all(one.state in (State.READY, State.RUNNING) for one in self.all)
 
     @property
     def busy(self) -> bool:

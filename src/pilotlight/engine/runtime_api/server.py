@@ -54,7 +54,8 @@ class RuntimeApi:
             return
         self._open = False
         self.telemetry.close()
-        asyncio.get_running_loop().remove_reader(self._listener.fileno())
+        if self._listener.fileno() >= 0:
+            asyncio.get_running_loop().remove_reader(self._listener.fileno())
         for connection in list(self._connections):
             connection.close()
 

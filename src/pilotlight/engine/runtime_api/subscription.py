@@ -45,7 +45,7 @@ def parse(body: bytes, name: str, *, logs: bool) -> Subscription:
     if not isinstance(told, dict):
         raise Invalid("the request is not an object")
     versions = LOGS_VERSIONS if logs else TELEMETRY_VERSIONS
-    version = told.get("schemaVersion", LOGS_VERSIONS[0] if logs else None)
+    version = told.get("schemaVersion", LOGS_VERSIONS[0] if logs else "")
     if version not in versions:
         raise Invalid(f"schemaVersion should be one of {', '.join(versions)}")
     types = told.get("types")
@@ -53,14 +53,8 @@ def parse(body: bytes, name: str, *, logs: bool) -> Subscription:
         raise Invalid("types should not be empty")
     if any(kind not in TYPES for kind in types):
         raise Invalid(f"types should be of {', '.join(TYPES)}")
-    return Subscription(
-        name=name,
-        logs=logs,
-        version=version,
-        types=tuple(dict.fromkeys(types)),
-        **_destination(told.get("destination")),
-        **_buffering(told.get("buffering") or {}),
-    )
+    asked: dict[str, Any] = {**_destination(told.get("destination")), **_buffering(told.get("buffering") or {})}
+    return Subscription(name=name, logs=logs, version=str(version), types=tuple(dict.fromkeys(types)), **asked)
 
 
 def _destination(told: Any) -> dict[str, Any]:
