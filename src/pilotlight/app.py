@@ -67,6 +67,7 @@ from pilotlight.services.s3 import service as s3
 from pilotlight.services.s3.cors import CrossOrigin
 from pilotlight.services.s3.service import collect_orphans
 from pilotlight.services.s3.websites import Websites
+from pilotlight.services.sqs import service as sqs
 from pilotlight.services.stepfunctions import service as stepfunctions
 from pilotlight.services.sts.service import sts_service
 from pilotlight.settings import REGION, Settings
@@ -93,6 +94,7 @@ SCHEMAS = [
     "pilotlight.services.cloudformation",
     "pilotlight.services.apigatewayv2",
     "pilotlight.services.events",
+    "pilotlight.services.sqs",
     "pilotlight.services.stepfunctions",
     "pilotlight.services.ecr",
 ]
@@ -279,6 +281,10 @@ class Node:
         wake_executions.reconciler = Reconciler("executions", states.runner.work, clock)
         self.reconcilers.append(wake_executions.reconciler)
         await self._image_registry(stack)
+        wake_queues = Hint()
+        queues = sqs.make_parts(database, clock, ids, endpoint=lambda: self.endpoint, wake=wake_queues)
+        wake_queues.reconciler = Reconciler("queues", queues.work, clock)
+        self.reconcilers.append(wake_queues.reconciler)
         self._background(wake_delivery, wake_provisioning, wake_schedules)
         return [
             iam_service(database=database, principals=principals, credentials=self.credentials, clock=clock, ids=ids),
@@ -288,6 +294,7 @@ class Node:
             buckets.service,
             apigatewayv2.make_service(database, clock, ids, self.settings.port),
             items.service,
+            queues.service,
             events.make_service(database, clock, wake_schedules),
             states.service,
             self.images.service,

@@ -22,6 +22,31 @@ NAMESPACES = {
     "dynamodbstreams": "com.amazonaws.dynamodb.v20120810#",
     "sqs": "com.amazonaws.sqs#",
 }
+# AWS: what services that once spoke the query protocol call their errors there. SDKs show these names; they are those
+# that the models had in the query protocol's time, and `query-error` headers have today.
+SQS_CODE = "AWS.SimpleQueueService."
+QUERY_CODES: dict[str, dict[str, str]] = {
+    "sqs": {
+        "QueueDoesNotExist": f"{SQS_CODE}NonExistentQueue",
+        "QueueNameExists": "QueueAlreadyExists",
+        "InvalidParameterValueException": "InvalidParameterValue",
+        "MissingRequiredParameterException": "MissingParameter",
+        **{
+            name: SQS_CODE + name
+            for name in (
+                "BatchEntryIdsNotDistinct",
+                "BatchRequestTooLong",
+                "EmptyBatchRequest",
+                "InvalidBatchEntryId",
+                "MessageNotInflight",
+                "PurgeQueueInProgress",
+                "QueueDeletedRecently",
+                "TooManyEntriesInBatchRequest",
+                "UnsupportedOperation",
+            )
+        },
+    }
+}
 # AWS: errors of the layer before the operation; DynamoDB names the layer, and two of them spell `Message`.
 COMMON = "com.amazon.coral.service#"
 CAPITAL_MESSAGES = frozenset({"SerializationException", "AccessDeniedException"})
@@ -121,4 +146,5 @@ def _query_error(model: ServiceModel, error: AwsError) -> str:
     """AWS: services that once spoke the query protocol still tell its error code."""
     shape = model.exception(error.code)
     code = shape.traits.get("error", {}).get("code", error.code) if shape else error.code
+    code = QUERY_CODES.get(model.name, {}).get(code, code)
     return f"{code};{'Sender' if error_status(model, error) < 500 else 'Receiver'}"

@@ -28,6 +28,8 @@ FINAL = (
     "NotFound",
     "NotImplemented",
     "InvalidParameterValue",
+    "InvalidParameterValueException",
+    "InvalidMessageContents",
     "InvalidParameter",
 )
 
