@@ -30,7 +30,13 @@ CODES = {
 }
 UNCHECKED = frozenset({"s3"})
 # AWS: Lambda checks a runtime's name by itself, with another code and other words.
-OWN_CHECKS = {"lambda": frozenset({"Runtime"})}
+OWN_CHECKS = {
+    "lambda": frozenset({"Runtime"}),
+    # AWS: so does SQS with the names of attributes.
+    "sqs": frozenset({"Attributes", "AttributeNames", "MessageSystemAttributeNames", "MessageSystemAttributes"}),
+}
+# AWS: what is missing is named, as in the query protocol's time.
+MISSING = {"sqs": "MissingRequiredParameterException"}
 # AWS: the generations of the validator differ: Lambda's adds this to what a list's or map's elements must satisfy.
 NOT_NULL_ELEMENTS = frozenset({"lambda"})
 FAILED = "failed to satisfy constraint"
@@ -46,6 +52,10 @@ def validate(params: Mapping[str, Any], operation: Operation) -> None:
     """Raises AwsError when the parameters do not keep the model's constraints."""
     if operation.input is None or operation.model.name in UNCHECKED:
         return
+    if operation.model.name in MISSING:
+        for name in operation.input.traits.get("required", ()):
+            if params.get(name) is None:
+                raise AwsError(MISSING[operation.model.name], f"The request must contain the parameter {name}.")
     check = operation.model.checks.of(operation.input)
     if check is None:
         return
