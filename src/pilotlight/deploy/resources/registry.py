@@ -14,6 +14,7 @@ from pilotlight.deploy.resources import (
     iam,
     logs,
     s3,
+    sqs,
     stepfunctions,
 )
 from pilotlight.deploy.resources.base import ResourceType
@@ -28,6 +29,7 @@ def resource_types() -> dict[str, ResourceType]:
         logs.TYPES,
         apigatewayv2.TYPES,
         events.TYPES,
+        sqs.TYPES,
         stepfunctions.TYPES,
         cloudformation.TYPES,
     )
