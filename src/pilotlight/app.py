@@ -281,10 +281,6 @@ class Node:
         wake_executions.reconciler = Reconciler("executions", states.runner.work, clock)
         self.reconcilers.append(wake_executions.reconciler)
         await self._image_registry(stack)
-        wake_queues = Hint()
-        queues = sqs.make_parts(database, clock, ids, endpoint=lambda: self.endpoint, wake=wake_queues)
-        wake_queues.reconciler = Reconciler("queues", queues.work, clock)
-        self.reconcilers.append(wake_queues.reconciler)
         self._background(wake_delivery, wake_provisioning, wake_schedules)
         return [
             iam_service(database=database, principals=principals, credentials=self.credentials, clock=clock, ids=ids),
@@ -294,12 +290,19 @@ class Node:
             buckets.service,
             apigatewayv2.make_service(database, clock, ids, self.settings.port),
             items.service,
-            queues.service,
+            self._queues(),
             events.make_service(database, clock, wake_schedules),
             states.service,
             self.images.service,
             cloudformation.make_service(database, self.cloud, clock, ids, known_types=types, wake=wake_stacks),
         ]
+
+    def _queues(self) -> Service:
+        wake = Hint()
+        parts = sqs.make_parts(self.database, self.clock, self.ids, endpoint=lambda: self.endpoint, wake=wake)
+        wake.reconciler = Reconciler("queues", parts.work, self.clock)
+        self.reconcilers.append(wake.reconciler)
+        return parts.service
 
     async def _image_registry(self, stack: contextlib.AsyncExitStack) -> None:
         """ECR, whose blobs are its own."""
