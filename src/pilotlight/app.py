@@ -269,8 +269,6 @@ class Node:
         self.forms = buckets.forms
         wake_lifecycle.reconciler = Reconciler("lifecycle", buckets.lifecycle, clock)
         self.reconcilers.append(wake_lifecycle.reconciler)
-        items = dynamodb.make_parts(database, clock, ids, self.settings)
-        self.reconcilers += [Reconciler(name, work, clock) for name, work in items.reconcilers.items()]
         types = resource_types()
         deployer = Deployer(database, self.cloud, clock, ids, types)
         wake_stacks.wake = deployer.wake
@@ -289,13 +287,18 @@ class Node:
             logs.make_service(self.log_database, clock, self.logs),
             buckets.service,
             apigatewayv2.make_service(database, clock, ids, self.settings.port),
-            items.service,
+            self._items(),
             self._queues(),
             events.make_service(database, clock, wake_schedules),
             states.service,
             self.images.service,
             cloudformation.make_service(database, self.cloud, clock, ids, known_types=types, wake=wake_stacks),
         ]
+
+    def _items(self) -> Service:
+        parts = dynamodb.make_parts(self.database, self.clock, self.ids, self.settings)
+        self.reconcilers += [Reconciler(name, work, self.clock) for name, work in parts.reconcilers.items()]
+        return parts.service
 
     def _queues(self) -> Service:
         wake = Hint()
