@@ -208,3 +208,10 @@ async def test_the_guard_asks_for_pass_role(bench: Bench) -> None:
     assert accesses[1].context == {"iam:PassedToService": "lambda.amazonaws.com"}
     (invoke,) = guard.accesses("Invoke", {"FunctionName": "f", "Qualifier": "prod"}, ADMINISTRATOR)
     assert (invoke.action, invoke.resource) == ("lambda:InvokeFunction", f"{ARN}:prod")
+
+
+async def test_no_function_is_a_replica_of_another_regions(bench: Bench) -> None:
+    await bench.create()
+    for region, count in (("us-east-1", 1), ("ALL", 1), ("eu-west-1", 0)):
+        listed = await bench.call("list_functions", MasterRegion=region, FunctionVersion="ALL")
+        assert len(listed["Functions"]) == count

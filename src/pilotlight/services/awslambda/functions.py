@@ -146,6 +146,9 @@ class Functions:
 
     async def list_functions(self, caller: Caller, request: Mapping[str, Any]) -> dict[str, Any]:
         limit, after = limit_of(request), read_marker(request)
+        if request.get("MasterRegion", "ALL") not in ("ALL", caller.region):
+            # AWS: these are Lambda@Edge's replicas of another region's functions, and there are none.
+            return {"Functions": []}
         if request.get("FunctionVersion") == "ALL":
             name, _, number = after.partition(":")
             versions = await self._parts.database.scan(
