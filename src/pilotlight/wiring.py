@@ -99,6 +99,7 @@ class MeteredInvoker:
         self.provision = agent.provision
         self.provision_status = agent.provision_status
         self.retire = agent.retire
+        self.snapshot = agent.snapshot
         self.running = agent.running
 
     async def invoke(self, version: FunctionVersion, invocation: Invocation) -> Outcome:

@@ -155,7 +155,7 @@ class World:
 
     def written(self, version: FunctionVersion) -> list[str]:
         """Lines of the function itself."""
-        ours = ("INIT_START ", "START ", "END ", "REPORT ", "INIT_REPORT ")
+        ours = ("INIT_START ", "START ", "END ", "REPORT ", "INIT_REPORT ", "RESTORE_START ", "RESTORE_REPORT ")
         return [text for text in self.lines(version) if not text.startswith(ours) and '"type":"platform.' not in text]
 
     async def quiet(self) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Coroutine, Hashable, Sequence
+from dataclasses import replace
 from typing import Any, Protocol
 
 from pilotlight.clock import Clock
@@ -24,13 +25,16 @@ from pilotlight.engine.contract import (
     LogSink,
     Outcome,
     ProvisionStatus,
+    RuntimeUnavailable,
 )
 from pilotlight.engine.instance import INIT_SECONDS_MAX, InitFailed, Instance
 from pilotlight.engine.life_cycle import State
 from pilotlight.engine.provisioning import Provisioning
+from pilotlight.engine.restoring import initialization_type
 from pilotlight.engine.returning import Returning
 from pilotlight.engine.runtime_api.server import RuntimeApi
 from pilotlight.engine.sandbox.contract import Sandbox, SandboxFactory, SandboxSpec
+from pilotlight.engine.snapshots import Snapshots
 from pilotlight.engine.spares import Process, Spares
 from pilotlight.engine.wires import Wires
 from pilotlight.ids import Ids
@@ -51,6 +55,9 @@ INSTANCE_LIFE_MS = 12 * 3600 * 1000
 
 class Runtime(Protocol):
     """A language: what a sandbox needs for it, and how a bootstrap is started in one."""
+
+    restores: bool
+    """Whether its bootstrap answers RESTORE, so that it can have SnapStart."""
 
     def spec(self, version: FunctionVersion) -> SandboxSpec:
         """Raises RuntimeUnavailable."""
@@ -125,6 +132,7 @@ class Agent:
             start=self._start_provisioned, end=self._end_later, later=self._later, clock=clock
         )
         self._spares = Spares(factory, self._later)
+        self._snapshots = Snapshots(start=self._start_anew, end=self._end_later, later=self._later)
         self._closed = False
 
     # Invoking.
@@ -145,9 +153,12 @@ class Agent:
             self._admission.leave(invocation.limits)
 
     async def _invoke_cold(self, version: FunctionVersion, invocation: Invocation) -> Outcome:
-        stream = self._stream_name(version)
+        stream, version = self._stream_name(version), self._as_it_starts(version)
         try:
-            instance = await self._start(version, stream)
+            if version.snap_start:
+                instance = await self._restored(version, stream)
+            else:
+                instance = await self._start(version, stream)
         except InitFailed:
             pass
         else:
@@ -161,7 +172,32 @@ class Agent:
             instance = await self._start(version, stream, again_for=seconds)
         except InitFailed as failed:
             return failed.instance.fail_first(invocation, failed, began)
+        if version.snap_start:
+            await self._restore(instance)
         return await self._invoke_on(instance, invocation, began=began)
+
+    def _as_it_starts(self, version: FunctionVersion) -> FunctionVersion:
+        """Without SnapStart where its runtime has none here."""
+        if version.snap_start and not self._runtimes.of(version.runtime).restores:
+            return replace(version, snap_start=False)
+        return version
+
+    async def _restored(self, version: FunctionVersion, stream: str) -> Instance:
+        """One that was initialised ahead, or else now; its hooks have run. Raises InitFailed or RestoreFailed."""
+        instance = self._snapshots.take(version)
+        if instance is None:
+            instance = await self._start(version, stream)
+            instance.note("SnapStart: no snapshot was ready, so this instance was initialised anew.")
+        await self._restore(instance)
+        return instance
+
+    async def _restore(self, instance: Instance) -> None:
+        runtime = self._runtimes.of(instance.version.runtime)
+        try:
+            await instance.restore(*runtime.describe(instance.version))
+        except BaseException:
+            self._end_later(instance)
+            raise
 
     async def _invoke_on(self, instance: Instance, invocation: Invocation, began: float | None = None) -> Outcome:
         instance.begin(invocation, began)
@@ -219,6 +255,9 @@ class Agent:
 
     # Starting and ending.
 
+    async def _start_anew(self, version: FunctionVersion) -> Instance:
+        return await self._start(version, self._stream_name(version))
+
     async def _start_provisioned(self, version: FunctionVersion) -> Instance:
         return await self._start(version, self._stream_name(version), provisioned=True)
 
@@ -249,8 +288,12 @@ class Agent:
                 "AWS_SECRET_ACCESS_KEY": credentials.secret_access_key,
                 "AWS_SESSION_TOKEN": credentials.session_token,
                 "AWS_LAMBDA_LOG_STREAM_NAME": stream,
-                "AWS_LAMBDA_INITIALIZATION_TYPE": "provisioned-concurrency" if provisioned else "on-demand",
+                "AWS_LAMBDA_INITIALIZATION_TYPE": initialization_type(version, provisioned=provisioned),
             }
+            if version.snap_start:
+                # AWS: "not available in Lambda SnapStart functions".
+                for name in ("AWS_LAMBDA_LOG_GROUP_NAME", "AWS_LAMBDA_LOG_STREAM_NAME"):
+                    environment.pop(name, None)
             if sandbox.api_listener is not None:
                 api = RuntimeApi(version, sandbox, ids=self._ids, later=self._later, wall_ms=self._clock.wall_ms)
                 instance.attend(api, self._later)
@@ -328,6 +371,7 @@ class Agent:
         """Freeze what is idle, end what has been so for long or is too much, replace what died."""
         now = self._clock.monotonic()
         self._spares.tend()
+        self._snapshots.tend()
         self._provisioning.tend()
         for instance in self._provisioning.instances():
             self._freeze(instance, now)
@@ -362,6 +406,7 @@ class Agent:
             self._end_later(instance)
 
     async def retire(self, arn: str, keep_keys: Sequence[str] = ()) -> None:
+        self._snapshots.forget(arn, keep_keys)
         for instance in self._all:
             if instance.version.arn == arn and instance.version.key not in keep_keys:
                 instance.retired = True
@@ -375,9 +420,24 @@ class Agent:
     async def close(self) -> None:
         """End every instance; nothing is kept any more."""
         self._closed = True
+        self._snapshots.close()
         instances, self._all = [*self._all, *self._ending], set()
         await self._spares.close()
         await asyncio.gather(*(instance.end() for instance in instances), return_exceptions=True)
+
+    # SnapStart.
+
+    def snapshot(self, version: FunctionVersion) -> None:
+        try:
+            version = self._as_it_starts(version)
+        except RuntimeUnavailable:  # its first invocation will be told
+            return
+        if version.snap_start:
+            self._snapshots.prepare(version)
+
+    def snapshots(self, key: str) -> int:
+        """How many of a version are ready."""
+        return self._snapshots.ready(key)
 
     # Provisioned concurrency.
 

@@ -44,7 +44,7 @@ class FunctionVersion:
     system_log_level: str = ""
     tracing: Literal["PassThrough", "Active"] = "PassThrough"
     snap_start: bool = False
-    """Whether instances may be started from a template of one that was initialised: for published versions only."""
+    """Initialised when it is published, and restored for its invocations: AWS's SnapStart."""
     internet: bool = True
     """False for a function in a VPC: it reaches its cloud, and nothing else."""
 
@@ -112,6 +112,14 @@ class Throttled(Exception):
         self.reason = reason
 
 
+class RestoreFailed(Exception):
+    """What a version runs after a restore raised, or took too long."""
+
+    def __init__(self, message: str, *, timed_out: bool) -> None:
+        super().__init__(message)
+        self.timed_out = timed_out
+
+
 class RuntimeUnavailable(Exception):
     """The host has no interpreter for this runtime; the message says how to get one."""
 
@@ -137,7 +145,7 @@ class Invoker(Protocol):
     """Whoever runs functions: this process's agent, or one reached over the network."""
 
     async def invoke(self, version: FunctionVersion, invocation: Invocation) -> Outcome:
-        """Run it; raises Throttled, RuntimeUnavailable or IsolationUnavailable."""
+        """Run it; raises Throttled, RuntimeUnavailable, IsolationUnavailable or RestoreFailed."""
         ...
 
     async def provision(self, key: str, version: FunctionVersion, count: int) -> None:
@@ -146,6 +154,10 @@ class Invoker(Protocol):
         ...
 
     def provision_status(self, key: str) -> ProvisionStatus: ...
+
+    def snapshot(self, version: FunctionVersion) -> None:
+        """Have instances of this version (with `snap_start`) initialised for those who will invoke it."""
+        ...
 
     async def retire(self, arn: str, keep_keys: Sequence[str] = ()) -> None:
         """End the idle instances of a function, but those of `keep_keys`; busy ones end after their invocation."""

@@ -12,6 +12,8 @@ from collections.abc import Callable
 from typing import cast
 
 START, READY, INVOKE, RESPONSE, FAILURE, LOG, INIT_FAILED, LEAVING = (ord(letter) for letter in "SRIOFLXG")
+RESTORE = ord("E")
+"""A version with SnapStart is about to be invoked: READY follows once its hooks have run, or INIT_FAILED."""
 STREAM, DATA, TAKEN = (ord(letter) for letter in "BDA")
 """A streamed answer: STREAM with its content type, then DATA, then RESPONSE (empty) or FAILURE. TAKEN goes the other
 way: as many bytes of DATA (four bytes, little-endian) have been read, and as many may follow."""

@@ -22,6 +22,7 @@ from pilotlight.engine.frames import Channel
 from pilotlight.engine.life_cycle import Event, State, after
 from pilotlight.engine.lines import LOG_TAIL_BYTES, Lines
 from pilotlight.engine.report import Report, SystemLog
+from pilotlight.engine.restoring import error_type, initialization_type, wait_restored
 from pilotlight.engine.runtime_api.runtime import RuntimeSide
 from pilotlight.engine.runtime_api.server import RuntimeApi
 from pilotlight.engine.sandbox.contract import Sandbox
@@ -87,6 +88,7 @@ class Instance:
         self._init_began = 0.0
         self._again = False
         self._init_ms: float | None = None
+        self._restore_ms: float | None = None
         self._limited = False
         self._over_http = False
         self._memory_read = -MEMORY_SECONDS
@@ -123,7 +125,7 @@ class Instance:
         self._ready = asyncio.get_running_loop().create_future()
         self._init_began = self._clock.monotonic()
         self._again = again
-        kind = "provisioned-concurrency" if self.provisioned else "on-demand"
+        kind = initialization_type(self.version, provisioned=self.provisioned)
         if not again:
             self._lines.write(self._system.init_start(self._clock.wall_ms(), runtime, digest, kind))
         if self._telling is not None:
@@ -171,9 +173,12 @@ class Instance:
             how = failures.how_it_ended(code)
             raise self._init_failed(InitFailed(self, "error", failure.error_type, how=how)) from None
         if kind == frames.INIT_FAILED:
-            raise self._init_failed(InitFailed(self, "error", _error_type(body), payload=body))
-        if not self._again:
-            self._init_ms = (self._clock.monotonic() - self._init_began) * 1000
+            raise self._init_failed(InitFailed(self, "error", error_type(body), payload=body))
+        took_ms = (self._clock.monotonic() - self._init_began) * 1000
+        if self.version.snap_start:
+            self._lines.write(self._system.init_done(self._clock.wall_ms(), took_ms))
+        elif not self._again:
+            self._init_ms = took_ms
         self._tell_of_init("success")
         if self.api is not None:
             self.api.telemetry.close_subscription()
@@ -217,6 +222,16 @@ class Instance:
             self._telling.init_runtime_done(status, error_type)
         duration_ms = (self._clock.monotonic() - self._init_began) * 1000
         self._telling.init_report(duration_ms, status, error_type)
+
+    async def restore(self, runtime: str, digest: str) -> None:
+        """Let one that was initialised ahead run its hooks, before its first invocation. Raises RestoreFailed."""
+        self._lines.write(self._system.restore_start(self._clock.wall_ms(), runtime, digest))
+        if self.state is State.FROZEN:
+            self.sandbox.thaw()
+        self.step(Event.RESTORED)
+        self._ready = asyncio.get_running_loop().create_future()
+        self.channel.send(frames.RESTORE, b"{}")
+        self._restore_ms = await wait_restored(self._ready, self._system, self._lines, self._clock)
 
     def _init_failed(self, failed: InitFailed) -> InitFailed:
         duration_ms = (self._clock.monotonic() - self._init_began) * 1000
@@ -351,6 +366,10 @@ class Instance:
             if not self._ended:
                 self._answered(under)
 
+    def note(self, text: str) -> None:
+        """A line of the platform's in the function's log."""
+        self._lines.write([f"[PILOTLIGHT] {text}"])
+
     def freeze(self) -> None:
         if self.state is State.IDLE:
             self._lines.end()
@@ -475,6 +494,7 @@ class Instance:
             duration_ms=duration_ms,
             memory_used_mb=self.version.memory_mb if out_of_memory else min(used, self.version.memory_mb),
             init_ms=self._init_ms,
+            restore_ms=self._restore_ms,
             status=status,
             error_type=error_type,
             provisioned=self.provisioned,
@@ -495,7 +515,7 @@ class Instance:
             if under.extensions is not None and self._telling is not None:
                 status = report.status or ("error" if function_error else "success")
                 self._telling.report(report, under.trace_id, status)
-            self._under = self._init_ms = self._lines.tail = None
+            self._under = self._init_ms = self._restore_ms = self._lines.tail = None
         return Outcome(
             payload=payload,
             function_error=function_error,  # type: ignore[arg-type]
@@ -577,10 +597,3 @@ class Instance:
         if self._under is not None:
             self._under.lost = True
             self._under.wake()
-
-
-def _error_type(body: bytes) -> str:
-    try:
-        return str(json.loads(body)["errorType"])
-    except (ValueError, KeyError, TypeError):
-        return "Runtime.Unknown"

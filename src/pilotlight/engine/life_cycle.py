@@ -18,14 +18,20 @@ class Event(Enum):
     INVOKED = "invoked"
     ANSWERED = "answered"
     PAUSED = "paused"
+    RESTORED = "restored"
     EXITED = "exited"
 
 
 TRANSITIONS: dict[State, dict[Event, State]] = {
     State.STARTING: {Event.READY: State.IDLE, Event.EXITED: State.DEAD},
-    State.IDLE: {Event.INVOKED: State.BUSY, Event.PAUSED: State.FROZEN, Event.EXITED: State.DEAD},
+    State.IDLE: {
+        Event.INVOKED: State.BUSY,
+        Event.PAUSED: State.FROZEN,
+        Event.RESTORED: State.IDLE,
+        Event.EXITED: State.DEAD,
+    },
     State.BUSY: {Event.ANSWERED: State.IDLE, Event.EXITED: State.DEAD},
-    State.FROZEN: {Event.INVOKED: State.BUSY, Event.EXITED: State.DEAD},
+    State.FROZEN: {Event.INVOKED: State.BUSY, Event.RESTORED: State.IDLE, Event.EXITED: State.DEAD},
     State.DEAD: {},
 }
 

@@ -63,6 +63,7 @@ class ScriptedEngine:
     invocations: list[tuple[FunctionVersion, Invocation]] = field(default_factory=list)
     provisioned: dict[str, tuple[str, int]] = field(default_factory=dict)
     retired: list[tuple[str, list[str]]] = field(default_factory=list)
+    snapshots: list[str] = field(default_factory=list)
 
     async def invoke(self, version: FunctionVersion, invocation: Invocation) -> Outcome:
         self.invocations.append((version, invocation))
@@ -77,6 +78,9 @@ class ScriptedEngine:
     def provision_status(self, key: str) -> ProvisionStatus:
         _, count = self.provisioned.get(key, ("", 0))
         return ProvisionStatus(requested=count, available=count, allocated=count, status="READY")
+
+    def snapshot(self, version: FunctionVersion) -> None:
+        self.snapshots.append(version.key)
 
     async def retire(self, arn: str, keep_keys: Sequence[str] = ()) -> None:
         self.retired.append((arn, list(keep_keys)))

@@ -50,6 +50,8 @@ _COLLECTOR = re.compile(r"-XX:\+Use\w+GC\b")
 
 
 class JavaRuntime:
+    restores = False
+
     def __init__(
         self, *, jvms: Jvms, bootstrap: Path, endpoint: str, egress: bool, caches: ClassCaches | None = None
     ) -> None:

@@ -50,6 +50,8 @@ class Sort:
 
 
 class NodeRuntime:
+    restores = False
+
     def __init__(self, *, nodes: Nodes, bootstrap: Path, libraries: Path, endpoint: str, egress: bool) -> None:
         """`bootstrap` and `libraries` are directories that any function may read; `endpoint` is the cloud's own,
         for functions without a sandbox."""

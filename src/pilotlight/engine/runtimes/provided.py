@@ -22,6 +22,8 @@ LIBRARY_PATH = "/lib64:/usr/lib64:/var/runtime:/var/runtime/lib:/var/task:/var/t
 
 
 class ProvidedRuntime:
+    restores = False
+
     def __init__(self, *, endpoint: str, egress: bool) -> None:
         """`endpoint` is the cloud's own, for functions without a sandbox."""
         self._endpoint = endpoint

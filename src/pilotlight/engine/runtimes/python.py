@@ -54,6 +54,8 @@ class Sort:
 
 
 class PythonRuntime:
+    restores = True
+
     def __init__(
         self,
         *,
@@ -146,6 +148,7 @@ class PythonRuntime:
             "function_name": version.name,
             "function_version": version.version,
             "memory_mb": version.memory_mb,
+            "snap_start": version.snap_start,
         }
 
     def _shared_libraries(self, version: FunctionVersion, sandbox: Sandbox) -> list[str]:

@@ -37,6 +37,8 @@ class Sort:
 
 
 class RubyRuntime:
+    restores = False
+
     def __init__(self, *, rubies: Rubies, bootstrap: Path, endpoint: str, egress: bool) -> None:
         """`bootstrap` is a directory that any function may read; `endpoint` is the cloud's own, for functions without
         a sandbox."""

@@ -50,6 +50,8 @@ class Sort:
 
 
 class WasmRuntime:
+    restores = False
+
     def __init__(
         self, *, factory: SandboxFactory, directory: Path, bootstrap: Path, frames: Path, endpoint: str, egress: bool
     ) -> None:

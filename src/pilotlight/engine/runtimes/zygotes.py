@@ -37,7 +37,7 @@ LIBRARY_PATH = "/var/lang/lib:/lib64:/usr/lib64:/var/runtime:/var/runtime/lib:/v
 """AWS's own `LD_LIBRARY_PATH`. The dynamic loader reads it once, so the zygote must be started with it."""
 
 
-class ZygoteGone(Exception):
+class ZygoteGone(RuntimeError):
     """It died, or did not answer in time."""
 
 

@@ -3,7 +3,7 @@
 Real: everything about zip packages; synchronous, asynchronous, streamed and dry invocations; alias weights; reserved
 and provisioned concurrency; Lambda functions as destinations; durable functions (see `durable`); function URLs; loops
 of functions, found by the trace header; code signing as far as it goes without signatures (see `code_signing`). Stored:
-tracing mode; SnapStart where the engine has no template for a runtime; the ids of a VPC, which costs the function its
+tracing mode; SnapStart of Java and .NET; the ids of a VPC, which costs the function its
 way to the internet. Refused by name: container images, file systems, KMS keys, dead-letter queues, destinations other
 than functions, event source mappings, capacity providers, tags of anything but functions.
 """

@@ -19,7 +19,7 @@ from pilotlight.services.awslambda.names import (
     user_error,
 )
 from pilotlight.services.awslambda.paging import limit_of, marker_of, read_marker
-from pilotlight.services.awslambda.resolver import Resolver, find_qualified
+from pilotlight.services.awslambda.resolver import Resolver, find_qualified, take_snapshot
 from pilotlight.services.awslambda.store import Function, Version
 from pilotlight.services.awslambda.surroundings import Surroundings, timestamp
 from pilotlight.storage import Transaction
@@ -76,6 +76,7 @@ class Functions:
             insert_function, function, body, self._parts.ids.uuid(), self._publish_as(request), signing
         )
         self._resolver.forget()
+        await take_snapshot(self._parts, version)
         return _answer(version)
 
     async def get_function(self, caller: Caller, request: Mapping[str, Any]) -> dict[str, Any]:
@@ -203,6 +204,7 @@ class Functions:
         )
         self._resolver.forget()
         await self._parts.invoker.retire(reference.function.arn, await self._kept_keys(reference))
+        await take_snapshot(self._parts, version)
         return _answer(version)
 
     async def _kept_keys(self, reference: Reference, *, first: int = 1) -> list[str]:

@@ -14,7 +14,7 @@ from pilotlight.engine.contract import FunctionVersion, Limits
 from pilotlight.services.awslambda import snap_start, store
 from pilotlight.services.awslambda.names import Reference, number_of, raise_no_function
 from pilotlight.services.awslambda.store import Function, Name, Part, Version
-from pilotlight.services.awslambda.surroundings import PackageStore
+from pilotlight.services.awslambda.surroundings import PackageStore, Surroundings
 from pilotlight.storage import Database, Transaction
 
 FRESH_SECONDS = 1.0
@@ -121,6 +121,12 @@ async def engine_version(packages: PackageStore, version: Version) -> FunctionVe
         snap_start=snap_start.wanted(body) and version.number > 0,
         internet="VpcConfig" not in body,
     )
+
+
+async def take_snapshot(parts: Surroundings, version: Version) -> None:
+    """AWS: a version with SnapStart is initialised when it is published. Here nobody waits for it."""
+    if version.number and snap_start.wanted(version.body):
+        parts.invoker.snapshot(await engine_version(parts.packages, version))
 
 
 def provisioned_key(function: Name, qualifier: str) -> str:

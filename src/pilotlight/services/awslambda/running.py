@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from pilotlight.engine.contract import Invocation, IsolationUnavailable, Outcome, RuntimeUnavailable, Throttled
+from pilotlight.engine.contract import (
+    Invocation,
+    IsolationUnavailable,
+    Outcome,
+    RestoreFailed,
+    RuntimeUnavailable,
+    Throttled,
+)
 from pilotlight.errors import AwsError
 from pilotlight.ids import Ids
 from pilotlight.services.awslambda.resolver import Resolved, Route
@@ -30,5 +37,19 @@ async def run(parts: Surroundings, route: Route, invocation: Invocation) -> Outc
         ) from None
     except RuntimeUnavailable as error:
         raise AwsError("InvalidRuntimeException", str(error), status=502, members={"Type": "User"}) from None
+    except RestoreFailed as failed:
+        if failed.timed_out:
+            raise AwsError(
+                "SnapStartTimeoutException",
+                "Lambda couldn't restore the snapshot within the timeout limit.",
+                status=408,
+                members={"Type": "User"},
+            ) from None
+        raise AwsError(
+            "SnapStartException",
+            "The after_restore() runtime hook encountered an error. For more information, check the CloudWatch logs.",
+            status=400,
+            members={"Type": "User"},
+        ) from None
     except IsolationUnavailable as error:
         raise AwsError("ServiceException", str(error), status=500, members={"Type": "Service"}) from None

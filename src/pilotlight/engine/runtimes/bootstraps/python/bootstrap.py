@@ -6,6 +6,7 @@ called in a zygote's child. Messages and shapes of errors are those of Lambda's 
 
 import builtins
 import importlib
+import importlib.util
 import json
 import os
 import re
@@ -20,13 +21,15 @@ if HERE not in sys.path:
 
 import logs  # noqa: E402
 from context import LambdaContext  # noqa: E402
-from frames import FAILURE, INIT_FAILED, INVOKE, READY, RESPONSE, START, Channel  # noqa: E402
+from frames import FAILURE, INIT_FAILED, INVOKE, READY, RESPONSE, RESTORE, START, Channel  # noqa: E402
 
 # A function may have modules of these names, and must find its own.
 for _name in ("logs", "context", "frames"):
     del sys.modules[_name]
 
 PR_SET_PDEATHSIG = 1
+SNAPSTART_MINOR_MIN = 12
+"""AWS: SnapStart's module is there from this runtime on."""
 
 
 class Fault(Exception):
@@ -64,9 +67,14 @@ class Encoder(json.JSONEncoder):
         return text.encode("utf-8", "surrogatepass")
 
 
+def runtime_minor(start):
+    """12 of `python3.12`."""
+    return int(start["runtime"].split(".")[1])
+
+
 def make_encoder(start):
     # AWS: 3.12 and later write characters as they are, the earlier runtimes escape them.
-    plain = tuple(int(part) for part in start["runtime"][len("python") :].split(".")) >= (3, 12)
+    plain = runtime_minor(start) >= 12
     # AWS: NaN and Infinity are written too, although JSON has none; the tests of AWS's own runtime client say so.
     return Encoder(ensure_ascii=not plain, allow_nan=True)
 
@@ -90,6 +98,8 @@ def serve(channel, start):
     logs.set_up(channel, start)
     try:
         handler = load(start["handler"])
+        if start.get("snap_start"):
+            run_hooks("get_before_snapshot")
     except Fault as fault:
         fail_init(channel, fault)
         return
@@ -100,6 +110,44 @@ def serve(channel, start):
         kind, body = channel.receive()
         if kind == INVOKE:
             answer(channel, start, handler, encoder, body)
+        elif kind == RESTORE:
+            restore(channel)
+
+
+class Provided:
+    """Finds SnapStart's module where the function brings none of its own."""
+
+    @staticmethod
+    def find_spec(name, path=None, target=None):
+        if name != "snapshot_restore_py":
+            return None
+        return importlib.util.spec_from_file_location(name, os.path.join(HERE, "snapshot_restore_py.py"))
+
+
+def run_hooks(registry):
+    """Those that the function registered, if it did. Raises Fault."""
+    module = sys.modules.get("snapshot_restore_py")
+    if module is None:
+        return
+    hooks = list(getattr(module, registry)())
+    if registry == "get_before_snapshot":
+        hooks.reverse()
+    for function, arguments, named in hooks:
+        try:
+            function(*arguments, **named)
+        except Exception as error:
+            raise Fault(type(error).__name__, str(error), trace_of(error)) from error
+
+
+def restore(channel):
+    """The first invocation is near. Nothing was copied from another instance, so there is nothing else to renew."""
+    try:
+        run_hooks("get_after_restore")
+    except Fault as fault:
+        fail_init(channel, fault)
+        return
+    logs.finish()
+    channel.send(READY, b"")
 
 
 def prepare(start):
@@ -107,6 +155,8 @@ def prepare(start):
     own = [path for path in sys.path if path not in (HERE, "") and not path.startswith(start["task_root"])]
     stdlib = [path for path in own if path not in start["search_path"]]
     sys.path[:] = [start["task_root"], *start["search_path"], *stdlib]
+    if runtime_minor(start) >= SNAPSTART_MINOR_MIN:
+        sys.meta_path.append(Provided)
     sys.argv[:] = [""]
     os.chdir(start["task_root"])
     if not hasattr(builtins, "exit"):  # started without `site`

@@ -10,6 +10,7 @@ import struct
 import threading
 
 START, READY, INVOKE, RESPONSE, FAILURE, LOG, INIT_FAILED = b"SRIOFLX"
+RESTORE = ord("E")
 HEAD = struct.Struct("<IB")
 CHUNK = 65536
 
