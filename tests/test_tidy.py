@@ -19,6 +19,7 @@ LAYERS = (
     "app",
     "administration",
     "wiring",
+    "image_shelf",
     "advice",
     "console",
     "gateway",

@@ -35,6 +35,7 @@ from pilotlight.deploy.layers import KlayersSource
 from pilotlight.deploy.resources.registry import resource_types
 from pilotlight.engine.agent import Agent
 from pilotlight.engine.contract import IsolationUnavailable
+from pilotlight.engine.images.cache import ImageCache
 from pilotlight.engine.packages import Packages
 from pilotlight.engine.runtimes.languages import Languages
 from pilotlight.engine.sandbox.choose import make_factory
@@ -48,10 +49,12 @@ from pilotlight.identity.authorise import Policies
 from pilotlight.identity.credentials import Credentials
 from pilotlight.identity.signatures import Signatures
 from pilotlight.ids import Ids
+from pilotlight.image_shelf import KEPT_SECONDS, ImageShelf
 from pilotlight.observability.logs import LogBuffer, Retention
 from pilotlight.services import awslambda, logs
 from pilotlight.services.apigatewayv2 import service as apigatewayv2
 from pilotlight.services.apigatewayv2.data_plane import HttpApis
+from pilotlight.services.awslambda.images import used as images_used
 from pilotlight.services.awslambda.links import PackageLinks
 from pilotlight.services.awslambda.log_gate import LogGate
 from pilotlight.services.awslambda.surroundings import Surroundings
@@ -109,6 +112,8 @@ class StartError(Exception):
 
 class Node:
     """One process's worth of cloud."""
+
+    gateway: Gateway
 
     def __init__(self, settings: Settings, directory: DataDirectory) -> None:
         self.settings = settings
@@ -234,6 +239,7 @@ class Node:
         wake_delivery, wake_provisioning, wake_schedules, wake_stacks = Hint(), Hint(), Hint(), Hint()
         wake_durable = Hint()
         packages = PackageShelf(Packages(self.directory.path / "packages", ids))
+        await self._image_registry(stack)
         secret = await database.write(node_values.get_or_put, node_values.LINK_SECRET, ids.secret(32).hex())
         self.links = PackageLinks(packages, clock, secret=bytes.fromhex(secret), base_url=lambda: self.endpoint)
         self.lambda_parts = awslambda.make_service(
@@ -243,15 +249,12 @@ class Node:
                 clock=clock,
                 ids=ids,
                 packages=packages,
+                images=self.shelf,
+                wake_pulls=self.wake_pulls,
                 invoker=MeteredInvoker(self.agent, self.meter),
                 roles=RoleTrust(principals, self.policies, REGION),
                 links=self.links,
-                layer_source=KlayersSource(
-                    self.directory.path / "layers",
-                    ids,
-                    lambda runtime: self.interpreters.for_runtime(runtime).minor,
-                    platform.machine(),
-                ),
+                layer_source=self._klayers(),
                 account_concurrency=self.settings.account_concurrency,
                 port=self.settings.port,
                 wake_delivery=wake_delivery,
@@ -261,7 +264,8 @@ class Node:
             )
         )
         wake_durable.reconciler = Reconciler("durable executions", self.lambda_parts.durable.work, clock)
-        self.reconcilers.append(wake_durable.reconciler)
+        self.wake_pulls.reconciler = Reconciler("pulls", self.lambda_parts.pulls.work, clock)
+        self.reconcilers += [wake_durable.reconciler, self.wake_pulls.reconciler]
         wake_lifecycle = Hint()
         buckets = s3.make_parts(
             database, self.blobs, clock, ids, self.cloud, wake=wake_delivery, wake_lifecycle=wake_lifecycle
@@ -278,7 +282,6 @@ class Node:
         states = stepfunctions.make_parts(database, self.cloud, clock, ids, group, wake_executions)
         wake_executions.reconciler = Reconciler("executions", states.runner.work, clock)
         self.reconcilers.append(wake_executions.reconciler)
-        await self._image_registry(stack)
         self._background(wake_delivery, wake_provisioning, wake_schedules)
         return [
             iam_service(database=database, principals=principals, credentials=self.credentials, clock=clock, ids=ids),
@@ -307,8 +310,14 @@ class Node:
         self.reconcilers.append(wake.reconciler)
         return parts.service
 
+    def _klayers(self) -> KlayersSource:
+        def minor(runtime: str) -> int:
+            return self.interpreters.for_runtime(runtime).minor
+
+        return KlayersSource(self.directory.path / "layers", self.ids, minor, platform.machine())
+
     async def _image_registry(self, stack: contextlib.AsyncExitStack) -> None:
-        """ECR, whose blobs are its own."""
+        """ECR, whose blobs are its own, and the images that functions are made of."""
         kept = LocalBlobs(self.directory.path / "blobs" / "ecr", self.ids)
         stack.callback(kept.close)
         fresh = self.ids.secret(32).hex()
@@ -320,6 +329,9 @@ class Node:
         )  # fmt: skip
         wake.reconciler = Reconciler("images", self.images.lifecycle, self.clock)
         self.reconcilers.append(wake.reconciler)
+        cache = ImageCache(self.directory.path / "images", self.ids)
+        self.shelf = ImageShelf(cache, self.cloud, self.images.shared, self.clock, self.settings)
+        self.wake_pulls = Hint()
 
     def _background(self, wake_delivery: Hint, wake_provisioning: Hint, wake_schedules: Hint) -> None:
         """The reconcilers, in the order in which one hands work to the next."""
@@ -350,9 +362,16 @@ class Node:
             group.create_task(reconciler.run())
         group.create_task(collect_orphans(self.database, self.blobs))
         group.create_task(self.images.shared.content.collect())
+        group.create_task(self._forget_images())
         # What was built lives as long as the node: the collector need not look at it again.
         gc.collect()
         gc.freeze()
+
+    async def _forget_images(self) -> None:
+        """Now and every hour."""
+        while True:
+            await self.shelf.collect(await self.database.scan(images_used))
+            await asyncio.sleep(KEPT_SECONDS)
 
     def _tls(self) -> ssl.SSLContext:
         return server_context(self.directory.path / "tls", datetime.fromtimestamp(self.clock.wall_ms() / 1000, UTC))

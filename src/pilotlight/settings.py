@@ -44,6 +44,8 @@ class Settings:
     """Further names, with commas, that requests may carry in `Host`; loopback's and AWS's own are always known."""
     origins: str = ""
     """Web origins, with commas, whose pages may call the cloud's APIs. None by default."""
+    registries: str = "public.ecr.aws"
+    """Registries, with commas, whose images functions may use beside ECR's: `HOST`, or `USER:PASSWORD@HOST`."""
     ephemeral: bool = False
     """Forget everything at the end: the data directory is a temporary one (`PERSISTENCE=0`)."""
 

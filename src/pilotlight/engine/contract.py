@@ -13,6 +13,19 @@ from typing import Literal, Protocol
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ContainerImage:
+    """An image that is here, and what of it is started."""
+
+    layers: tuple[Path, ...]
+    """The root's directories, the lowest first."""
+    argv: tuple[str, ...]
+    """Entry point and command, the function's own settings laid over the image's."""
+    working_directory: str
+    environment: Mapping[str, str]
+    digest: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FunctionVersion:
     """One version of a function: all that is needed to run it. Equal `key`s are the same code and settings."""
 
@@ -30,6 +43,8 @@ class FunctionVersion:
     handler: str
     code: Path
     """Directory with the unpacked package."""
+    image: ContainerImage | None = None
+    """Instead of code and layers: the runtime is `image`, and `code` is nothing."""
     layers: tuple[Path, ...] = ()
     """Directories with the unpacked layers, merged in this order under `/opt`."""
     role_arn: str = ""

@@ -126,7 +126,7 @@ class Instance:
         self._init_began = self._clock.monotonic()
         self._again = again
         kind = initialization_type(self.version, provisioned=self.provisioned)
-        if not again:
+        if runtime and not again:  # AWS: an image's runtime is its own affair, and not announced
             self._lines.write(self._system.init_start(self._clock.wall_ms(), runtime, digest, kind))
         if self._telling is not None:
             self._telling.init["phase"] = "invoke" if again else "init"

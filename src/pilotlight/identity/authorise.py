@@ -18,7 +18,15 @@ from pilotlight.identity.policies import Ask, Asker, Decision, InvalidPolicy, Pa
 from pilotlight.identity.sigv4 import timestamp_of
 from pilotlight.settings import Settings
 
-SERVICE_NEEDS_POLICY = frozenset({"lambda:InvokeFunction", "sqs:SendMessage", "sns:Publish"})
+SERVICE_NEEDS_POLICY = frozenset(
+    {
+        "lambda:InvokeFunction",
+        "sqs:SendMessage",
+        "sns:Publish",
+        "ecr:BatchGetImage",
+        "ecr:GetDownloadUrlForLayer",
+    }
+)
 """Actions that another service may take only where the resource's policy says so."""
 ASSUME_ROLE = "sts:assumerole"
 

@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from pilotlight.clock import Clock
-from pilotlight.engine.contract import FunctionVersion, Invocation, Outcome, ProvisionStatus
+from pilotlight.engine.contract import ContainerImage, FunctionVersion, Invocation, Outcome, ProvisionStatus
 from pilotlight.errors import AwsError
 from pilotlight.identity.caller import Caller
 from pilotlight.ids import Ids
 from pilotlight.services.awslambda import LambdaParts, make_service
-from pilotlight.services.awslambda.surroundings import BadPackage, StoredPackage, Surroundings
+from pilotlight.services.awslambda.surroundings import BadPackage, FoundImage, ImageRefused, StoredPackage, Surroundings
 from pilotlight.storage import Database
 
 ACCOUNT = "000000000000"
@@ -150,6 +150,19 @@ class Bench:
         return await self.call("create_function", **request)
 
 
+class NoImages:
+    """An `ImageStore` of a world without container images."""
+
+    async def find(self, uri: str, service: Caller) -> FoundImage:
+        raise ImageRefused("ImageDeleted", uri)
+
+    async def pull(self, image: FoundImage, service: Caller) -> None:
+        raise ImageRefused("ImageDeleted", image.uri)
+
+    async def root(self, image: FoundImage, service: Caller, config: Mapping[str, Any]) -> ContainerImage:
+        raise ImageRefused("ImageDeleted", image.uri)
+
+
 def build(database: Database, clock: Clock | None = None) -> Bench:
     engine, shelf, wakes = ScriptedEngine(), Shelf(), list[str]()
     clock = clock or Clock()
@@ -159,6 +172,8 @@ def build(database: Database, clock: Clock | None = None) -> Bench:
         clock=clock,
         ids=Ids(),
         packages=MemoryPackages(),
+        images=NoImages(),
+        wake_pulls=lambda: wakes.append("pulls"),
         invoker=engine,
         roles=TrustedRoles(),
         links=shelf,

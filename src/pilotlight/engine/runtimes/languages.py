@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+from pilotlight.engine.runtimes import image
 from pilotlight.engine.runtimes.class_caches import ClassCaches
 from pilotlight.engine.runtimes.interpreters import Interpreters
 from pilotlight.engine.runtimes.java import JavaRuntime
@@ -76,6 +77,7 @@ class Languages:
                 "java": self.java,
                 "provided.": self.provided,
                 "wasip1": self.wasm,
+                image.NAME: image.ImageRuntime(egress=egress),
             }
         )
 

@@ -29,6 +29,9 @@ class SandboxSpec:
     """Mounted read-only at /var/task."""
     layers: tuple[Path, ...] = ()
     """Merged read-only at /opt; a later layer hides an earlier one's files."""
+    root: tuple[Path, ...] = ()
+    """Where not empty: directories that are laid over each other, the lowest first, as the whole root in place of the
+    host's `/usr` and of all that is named here."""
     readable: tuple[Path, ...] = ()
     """Host directories that the interpreter needs, mounted read-only at their own paths."""
     mounted: tuple[tuple[Path, str], ...] = ()

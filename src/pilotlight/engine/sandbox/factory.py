@@ -117,7 +117,7 @@ class NamespaceFactory:
             self._refill_soon()
 
     async def furnish(self, sandbox: NamespaceSandbox, spec: SandboxSpec) -> None:
-        for path in (spec.code, *spec.layers, *spec.readable, *(path for path, _ in spec.mounted)):
+        for path in (spec.code, *spec.root, *spec.layers, *spec.readable, *(path for path, _ in spec.mounted)):
             if not path.is_absolute():
                 raise ValueError(f"{path} is not absolute")
         sandbox.cgroup.limit_memory(spec.memory_mb * _MEGABYTE)
@@ -160,12 +160,15 @@ class NamespaceFactory:
             image = await asyncio.to_thread(self._new_image, sandbox.id, spec.ephemeral_mb)
         wanted = [(spec.code, "/var/task"), *spec.mounted, *((path, str(path)) for path in spec.readable)]
         directories = [one for one in shown_at_places(wanted) if one[1] not in sandbox.mounted]
+        if spec.root:
+            directories = []
         await self._daemon.order(
             "furnish",
             id=sandbox.id,
             uid=sandbox.uid,
             directories=directories,
             layers=[str(path) for path in spec.layers],
+            root=[str(path) for path in spec.root],
             image=image,
             devices=str(self._directory / "devices"),
             place=str(self._directory / "place"),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+from collections.abc import Iterable
 
 CLONE_NEWNS = 0x00020000
 CLONE_NEWUTS = 0x04000000
@@ -127,11 +128,11 @@ def set_mount_attributes(tree: int, attributes: int, *, recursive: bool = True) 
     _checked(result, "mount_setattr")
 
 
-def new_filesystem(kind: str, options: dict[str, str], attributes: int = 0) -> int:
-    """A descriptor of a detached new mount, such as an overlay."""
+def new_filesystem(kind: str, options: Iterable[tuple[str, str]], attributes: int = 0) -> int:
+    """A descriptor of a detached new mount, such as an overlay. An option may come more than once."""
     context = _call(f"fsopen {kind}", _FSOPEN, kind.encode(), 1)
     try:
-        for name, value in options.items():
+        for name, value in options:
             _call(
                 f"fsconfig {kind} {name}",
                 _FSCONFIG,

@@ -9,6 +9,7 @@ attached does not exist.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import shutil
 import stat
@@ -27,6 +28,11 @@ _COPIED = ("ld.so.cache", "localtime", "nsswitch.conf", "services", "protocols",
 _ATTACHED = ("ssl/certs", "alternatives", "pki/tls/certs", "pki/ca-trust/extracted", "fonts")
 _HIDDEN_PROC = ("kcore", "keys", "key-users", "timer_list", "sysrq-trigger", "kallsyms", "kmsg", "sched_debug")
 _READ_ONLY_PROC = ("sys", "irq", "bus", "fs")
+_KEPT = ("/proc", "/dev", "/tmp", "/etc/hosts", "/etc/resolv.conf")
+"""What a container image's root takes over from the prepared one."""
+_WRITABLE = ("/tmp", "/proc")
+"""These are mounts of their own, with their own rules; the others are parts of the root that is left."""
+_FIXED = linux.MOUNT_ATTR_RDONLY | linux.MOUNT_ATTR_NOSUID
 _EMPTY = ("opt", "tmp", "proc", "dev", "etc", "var/task", "var/runtime", "var/lang", "home", "root", "run", "mnt")
 ROOT_BYTES = 4 * 1024 * 1024
 ROOT_INODES = 2048
@@ -161,7 +167,41 @@ def _merged(layers: Sequence[str]) -> int:
     if len(layers) == 1:
         return linux.copy_tree(layers[0])
     lower = ":".join(path.replace("\\", "\\\\").replace(":", "\\:") for path in reversed(layers))
-    return linux.new_filesystem("overlay", {"lowerdir": lower})
+    return linux.new_filesystem("overlay", [("lowerdir", lower)])
+
+
+def image_root(layers: Sequence[str]) -> int:
+    """A detached overlay of an image's layers, the lowest first: read-only, and without setuid or devices."""
+    topmost_first = list(reversed(layers))
+    try:
+        tree = linux.new_filesystem("overlay", [("lowerdir+", path) for path in topmost_first])
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+        # Before Linux 6.8 all directories are one option, which may have 255 characters.
+        escaped = [path.replace("\\", "\\\\").replace(":", "\\:") for path in topmost_first]
+        tree = linux.new_filesystem("overlay", [("lowerdir", ":".join(escaped))])
+    linux.set_mount_attributes(tree, _READ_ONLY)
+    return tree
+
+
+def replace_root(tree: int) -> None:
+    """Make `tree` the root of the sandbox that the caller has joined. What the sandbox itself is made of goes along."""
+    kept = []
+    try:
+        for place in _KEPT:
+            kept.append(Tree(linux.copy_tree(place), place))
+        linux.move_mount(tree, "/mnt")
+        for one in kept:
+            if one.target not in _WRITABLE:
+                linux.set_mount_attributes(one.descriptor, _FIXED)
+            linux.move_mount(one.descriptor, f"/mnt{one.target}")
+    finally:
+        close(kept)
+    os.chdir("/mnt")
+    linux.pivot_root(".", ".")
+    linux.unmount(".")
+    os.chdir("/")
 
 
 def place(trees: Sequence[Tree]) -> None:

@@ -82,7 +82,7 @@ class NamespaceSandbox:
             answer, _ = await self._daemon.order(
                 "spawn",
                 [*entry.descriptors, *(given[number] for number in numbers)],
-                plan=entry.plan,
+                plan={**entry.plan, "directory": "/"},  # an image need not have another
                 numbers=numbers,
                 argv=list(launch.argv),
                 environment=dict(launch.environment),

@@ -8,6 +8,7 @@ that is how a platform that was killed leaves nothing running.
 from __future__ import annotations
 
 import contextlib
+import fcntl  # now: inside a sandbox, its files may be a stranger's
 import os
 import select
 import signal
@@ -133,18 +134,24 @@ class Daemon:
         """Attach what one function needs, in its sandbox, which no code of the function's has seen yet."""
         trees = mounts.collect(message["directories"], message["layers"])
         device = tmp.attach(Path(message["image"]), Path(message["devices"])) if message["image"] else None
+        root = mounts.image_root(message["root"]) if message["root"] else None
         try:
             linux.setns(self._pidfds[message["id"]], linux.CLONE_NEWNS)
             try:
                 if device is not None:
                     linux.unmount("/tmp")
-                mounts.place(trees)
+                if root is not None:
+                    mounts.replace_root(root)
+                else:
+                    mounts.place(trees)
             finally:
                 linux.setns(self._mounts, linux.CLONE_NEWNS)
             if device is not None:
                 self._replace_tmp(message, device[1])
         finally:
             mounts.close(trees)
+            if root is not None:
+                os.close(root)
             if device is not None:
                 os.close(device[0])
         if message["disconnect"]:
@@ -240,8 +247,6 @@ def _execute(message: dict[str, Any], given: dict[int, int]) -> None:
 
 
 def _lift(descriptor: int) -> int:
-    import fcntl
-
     return fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, _INSIDE_DESCRIPTOR)
 
 

@@ -1,11 +1,12 @@
 """AWS Lambda: functions, versions, aliases, layers, permissions, concurrency, and Invoke in its types, streamed too.
 
-Real: everything about zip packages; synchronous, asynchronous, streamed and dry invocations; alias weights; reserved
-and provisioned concurrency; Lambda functions as destinations; durable functions (see `durable`); function URLs; loops
-of functions, found by the trace header; code signing as far as it goes without signatures (see `code_signing`). Stored:
-tracing mode; SnapStart of Java and .NET; the ids of a VPC, which costs the function its
-way to the internet. Refused by name: container images, file systems, KMS keys, dead-letter queues, destinations other
-than functions, event source mappings, capacity providers, tags of anything but functions.
+Real: everything about zip packages; container images of our own ECR and of registries that the operator names;
+synchronous, asynchronous, streamed and dry invocations; alias weights; reserved and provisioned concurrency; Lambda
+functions as destinations; durable functions (see `durable`); function URLs; loops of functions, found by the trace
+header; code signing as far as it goes without signatures (see `code_signing`). Stored: tracing mode; SnapStart of
+Java and .NET; the ids of a VPC, which costs the function its way to the internet. Refused
+by name: file systems, KMS keys, dead-letter queues, destinations other than functions, event source mappings,
+capacity providers, tags of anything but functions.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from pilotlight.services.awslambda.durable.runner import Runner
 from pilotlight.services.awslambda.event_invoke import EventInvokeConfigs
 from pilotlight.services.awslambda.functions import Functions
 from pilotlight.services.awslambda.guard import LambdaGuard
+from pilotlight.services.awslambda.images import Pulls
 from pilotlight.services.awslambda.invocations import Invocations
 from pilotlight.services.awslambda.layers import Layers
 from pilotlight.services.awslambda.permissions import Permissions
@@ -45,6 +47,8 @@ class LambdaParts:
     """For a Reconciler, which `Surroundings.wake_provisioning` wakes."""
     durable: Runner
     """For a Reconciler, which `Surroundings.wake_durable` wakes."""
+    pulls: Pulls
+    """For a Reconciler, which `Surroundings.wake_pulls` wakes."""
     resolver: Resolver
     surroundings: Surroundings
 
@@ -57,6 +61,7 @@ def make_service(parts: Surroundings) -> LambdaParts:
     resolver = Resolver(
         parts.database,
         parts.packages,
+        parts.images,
         account_concurrency=parts.account_concurrency,
         monotonic=parts.clock.monotonic,
     )
@@ -80,4 +85,5 @@ def make_service(parts: Surroundings) -> LambdaParts:
         ResourcePolicies(parts),
     )
     service = Service(name="lambda", nouns=nouns, guard=LambdaGuard(parts.database))
-    return LambdaParts(service, Asynchronous(parts, resolver), Provisioning(parts), durable, resolver, parts)
+    pulls = Pulls(parts, resolver.forget)
+    return LambdaParts(service, Asynchronous(parts, resolver), Provisioning(parts), durable, pulls, resolver, parts)

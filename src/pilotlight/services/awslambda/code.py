@@ -20,7 +20,7 @@ SOURCE_MEMBERS_REFUSED = ("SourceKMSKeyArn",)
 async def fetch(parts: Surroundings, caller: Caller, operation: str, source: Mapping[str, Any]) -> bytes:
     """The zip that `source` (FunctionCode, LayerVersionContentInput) names."""
     if source.get("ImageUri"):
-        raise NotImplementedHere(f"{operation} with a container image (ImageUri)")
+        raise invalid("Please don't provide ImageUri where a zip is wanted.")
     for member in SOURCE_MEMBERS_REFUSED:
         if source.get(member):
             raise NotImplementedHere(f"{operation} with {member}")

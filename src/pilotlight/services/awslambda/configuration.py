@@ -14,6 +14,7 @@ from typing import Any
 
 from pilotlight.errors import NotImplementedHere
 from pilotlight.services.awslambda import snap_start
+from pilotlight.services.awslambda.images import config_members
 from pilotlight.services.awslambda.names import invalid, validation
 from pilotlight.services.awslambda.runtimes import check_runtime
 from pilotlight.services.awslambda.store import Name, Version
@@ -60,7 +61,6 @@ SIMPLE_MEMBERS = ("Runtime", "Role", "Handler", "Description", "Timeout", "Memor
 REFUSED_MEMBERS = {
     "KMSKeyArn": "a KMS key for environment variables",
     "FileSystemConfigs": "FileSystemConfigs",
-    "ImageConfig": "container images",
     "TenancyConfig": "TenancyConfig",
     "CapacityProviderConfig": "capacity providers",
     "RuntimeConfig": "RuntimeConfig",
@@ -170,7 +170,7 @@ def created(name: Name, request: Mapping[str, Any]) -> dict[str, Any]:
         "Description": "",
         "Timeout": 3,
         "MemorySize": MEMORY_MB_MIN,
-        "PackageType": "Zip",
+        "PackageType": request.get("PackageType", "Zip"),
         "Architectures": ["x86_64"],
         "EphemeralStorage": {"Size": EPHEMERAL_MB_MIN},
         "TracingConfig": {"Mode": "PassThrough"},
@@ -191,6 +191,11 @@ def changed(body: Mapping[str, Any], request: Mapping[str, Any]) -> dict[str, An
         result.pop("Environment", None)
         if variables:
             result["Environment"] = {"Variables": variables}
+    if "ImageConfig" in request:
+        config = config_members(request)
+        result.pop("ImageConfig", None)
+        if config:
+            result["ImageConfig"] = config
     for member in ("EphemeralStorage", "TracingConfig"):
         if request.get(member):
             result[member] = dict(request[member])
@@ -213,7 +218,7 @@ def changed(body: Mapping[str, Any], request: Mapping[str, Any]) -> dict[str, An
     return result
 
 
-VOLATILE = frozenset({"LastModified", "RevisionId", "_digest"})
+VOLATILE = frozenset({"LastModified", "RevisionId", "_digest", "_states"})
 
 
 def digest(body: Mapping[str, Any]) -> str:
@@ -231,13 +236,18 @@ def shown(version: Version, *, qualifier: str = "") -> dict[str, Any]:
         FunctionArn=f"{arn}:{suffix}" if suffix else arn,
         Version=version.version,
         RevisionId=version.revision,
-        State="Active",
-        LastUpdateStatus="Successful",
         SnapStart=snap_start.shown(version),
-        RuntimeVersionConfig={
-            "RuntimeVersionArn": f"arn:aws:lambda:{version.function.region}::runtime:{_runtime_digest(body)}"
-        },
+        **{"State": "Active", "LastUpdateStatus": "Successful", **version.body.get("_states", {})},
     )
+    if body["PackageType"] == "Zip":
+        digest = _runtime_digest(body)
+        body["RuntimeVersionConfig"] = {
+            "RuntimeVersionArn": f"arn:aws:lambda:{version.function.region}::runtime:{digest}"
+        }
+    body.update({name: value for name, value in version.body.get("_update", {}).items() if not name.startswith("_")})
+    if "ImageConfig" in body:
+        # AWS: shown one level deeper than it is given.
+        body["ImageConfigResponse"] = {"ImageConfig": body.pop("ImageConfig")}
     return body
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from pilotlight.errors import AwsError
 from pilotlight.identity.caller import Caller
-from pilotlight.services.awslambda import code, code_signing, configuration, publishing, store
+from pilotlight.services.awslambda import code, code_signing, configuration, images, publishing, store
 from pilotlight.services.awslambda.layers import layer_members
 from pilotlight.services.awslambda.names import (
     NAME_CHARACTERS_MAX,
@@ -20,8 +21,8 @@ from pilotlight.services.awslambda.names import (
 )
 from pilotlight.services.awslambda.paging import limit_of, marker_of, read_marker
 from pilotlight.services.awslambda.resolver import Resolver, find_qualified, take_snapshot
-from pilotlight.services.awslambda.store import Function, Version
-from pilotlight.services.awslambda.surroundings import Surroundings, timestamp
+from pilotlight.services.awslambda.store import Function, Part, Version
+from pilotlight.services.awslambda.surroundings import FoundImage, ImageRefused, Surroundings, timestamp
 from pilotlight.storage import Transaction
 
 TAGS_MAX = 50
@@ -48,9 +49,8 @@ class Functions:
                 f"constraint: Member must have length less than or equal to {NAME_CHARACTERS_MAX}"
             )
         configuration.check("CreateFunction", request)
-        if request.get("PackageType", "Zip") == "Image" or request["Code"].get("ImageUri"):
-            await code.fetch(self._parts, caller, "CreateFunction", {"ImageUri": "image"})
-        if not request.get("Handler") or not request.get("Runtime"):
+        image = images.check_creation(request)
+        if not image and (not request.get("Handler") or not request.get("Runtime")):
             raise invalid(
                 "Runtime and Handler are mandatory parameters for functions created with deployment packages."
             )
@@ -67,15 +67,21 @@ class Functions:
         signing = request.get("CodeSigningConfigArn")
         if signing:
             await code_signing.check_deployment(self._parts, reference.function, signing)
-        data = await code.fetch(self._parts, caller, "CreateFunction", request["Code"])
-        package = await code.keep(self._parts, data, others_bytes=body.get("_layers_unzipped", 0))
+        pull: Part | None = None
+        if image:
+            body, pull = await self._with_image(caller, reference, body, request)
+        else:
+            data = await code.fetch(self._parts, caller, "CreateFunction", request["Code"])
+            package = await code.keep(self._parts, data, others_bytes=body.get("_layers_unzipped", 0))
+            body.update(code.code_members(package))
         now_ms = self._parts.clock.now_ms()
-        body.update(code.code_members(package), LastModified=timestamp(now_ms))
+        body.update(LastModified=timestamp(now_ms))
         function = Function(reference.function, self._parts.ids.uuid(), now_ms, 1, None, tags)
         version = await self._parts.database.write(
-            insert_function, function, body, self._parts.ids.uuid(), self._publish_as(request), signing
+            insert_function, function, body, self._parts.ids.uuid(), self._publish_as(request), signing, pull
         )
         self._resolver.forget()
+        self._parts.wake_pulls()
         await take_snapshot(self._parts, version)
         return _answer(version)
 
@@ -85,10 +91,9 @@ class Functions:
         function = await self._parts.database.read(store.find_function, reference.function)
         if version is None or function is None:
             raise_no_function(reference)
-        location = self._parts.links.link(version.body["_package"])
         answer: dict[str, Any] = {
             "Configuration": configuration.shown(version, qualifier=reference.qualifier),
-            "Code": {"RepositoryType": "S3", "Location": location},
+            "Code": self._code(version),
         }
         if function.tags:
             answer["Tags"] = function.tags
@@ -108,6 +113,8 @@ class Functions:
         configuration.check("UpdateFunctionCode", {"PublishTo": request.get("PublishTo")})
         latest = await self._latest(reference, request)
         await code_signing.check_deployment(self._parts, reference.function, None)
+        if images.check_update(latest, request):
+            return await self._update_image(caller, reference, latest, request)
         data = await code.fetch(self._parts, caller, "UpdateFunctionCode", request)
         package = await code.keep(self._parts, data, others_bytes=latest.body.get("_layers_unzipped", 0))
         changes: dict[str, Any] = code.code_members(package)
@@ -125,15 +132,19 @@ class Functions:
         if request.get("DurableConfig") and "DurableConfig" not in latest.body:
             # AWS: durability is a property of creation; the words are ours.
             raise invalid("You cannot enable durable execution on an existing function.")
+        images.check_configuration(latest, request)
         if "Role" in request and request["Role"] != latest.body["Role"]:
             await self._check_role(request["Role"])
         body = configuration.changed(latest.body, request)
+        if "State" not in body.get("_states", {}):
+            body.pop("_states", None)  # of an update that failed
         if "Layers" in request:
             for member in ("Layers", "_layers", "_layers_unzipped"):
                 body.pop(member, None)
             if request["Layers"]:
                 body.update(await layer_members(self._parts, caller, request["Layers"], runtime=body["Runtime"]))
-            code.check_unzipped(body["_unzipped"] + body.get("_layers_unzipped", 0), layers="Layers" in body)
+            if "_unzipped" in body:
+                code.check_unzipped(body["_unzipped"] + body.get("_layers_unzipped", 0), layers="Layers" in body)
         return await self._change(reference, latest, body, None, whole=True)
 
     async def delete_function(self, caller: Caller, request: Mapping[str, Any]) -> dict[str, Any]:
@@ -186,7 +197,56 @@ class Functions:
             raise_no_function(reference)
         if request.get("RevisionId") not in (None, latest.revision):
             raise user_error("PreconditionFailedException", STALE, status=412)
+        if latest.body.get("_states", {}).get("LastUpdateStatus") == "InProgress":
+            raise in_progress(reference)
         return latest
+
+    def _code(self, version: Version) -> dict[str, Any]:
+        image = version.body.get("_image")
+        if image is None:
+            return {"RepositoryType": "S3", "Location": self._parts.links.link(version.body["_package"])}
+        return {"RepositoryType": "ECR", "ImageUri": image["uri"], "ResolvedImageUri": image["resolved"]}
+
+    async def _with_image(
+        self, caller: Caller, reference: Reference, body: dict[str, Any], request: Mapping[str, Any]
+    ) -> tuple[dict[str, Any], Part | None]:
+        """A new function's body, and what is to be pulled for it. What is published at once is pulled at once."""
+        found = await images.find(self._parts, caller, reference.function, request["Code"]["ImageUri"])
+        body = {**body, **images.code_members(found)}
+        if request.get("Publish"):
+            await self._pull_now(caller, reference, found)
+            return body, None
+        return images.pending(body), self._pull_of(reference, body["_image"])
+
+    async def _pull_now(self, caller: Caller, reference: Reference, found: FoundImage) -> None:
+        try:
+            await self._parts.images.pull(found, images.lambda_for(reference.function))
+        except ImageRefused as error:
+            raise images.refusal(found.uri, error) from None
+
+    def _pull_of(self, reference: Reference, image: Mapping[str, str]) -> Part:
+        return Part(reference.function, "pull", "", self._parts.ids.uuid(), {"image": dict(image)})
+
+    async def _update_image(
+        self, caller: Caller, reference: Reference, latest: Version, request: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        found = await images.find(self._parts, caller, reference.function, request["ImageUri"])
+        changes: dict[str, Any] = images.code_members(found)
+        if request.get("Architectures"):
+            changes["Architectures"] = list(request["Architectures"])
+        body = {name: value for name, value in latest.body.items() if name != "_states"}
+        if request.get("DryRun"):
+            return _answer(Version(latest.function, 0, latest.revision, {**body, **changes}))
+        if request.get("Publish"):
+            await self._pull_now(caller, reference, found)
+            return await self._change(reference, latest, {**body, **changes}, self._publish_as(request), whole=True)
+        if latest.body.get("_states", {}).get("State") == "Failed":
+            # It never ran: it is as if it were made anew.
+            body, changes = images.pending({**body, **changes}), {}
+        else:
+            body = images.updating(body, changes)
+        pull = self._pull_of(reference, found_image(found))
+        return await self._change(reference, latest, body, None, whole=True, pull=pull)
 
     async def _change(
         self,
@@ -196,13 +256,15 @@ class Functions:
         publish: publishing.Publish | None,
         *,
         whole: bool = False,
+        pull: Part | None = None,
     ) -> dict[str, Any]:
         body = {**({} if whole else latest.body), **changes}
         body["LastModified"] = timestamp(self._parts.clock.now_ms())
         version = await self._parts.database.write(
-            replace_latest, latest, Version(latest.function, 0, self._parts.ids.uuid(), body), publish
+            replace_latest, latest, Version(latest.function, 0, self._parts.ids.uuid(), body), publish, pull
         )
         self._resolver.forget()
+        self._parts.wake_pulls()
         await self._parts.invoker.retire(reference.function.arn, await self._kept_keys(reference))
         await take_snapshot(self._parts, version)
         return _answer(version)
@@ -219,6 +281,17 @@ def engine_key(version: Version) -> str:
     return f"{version.function.arn}:{version.version}:{version.revision}"
 
 
+def found_image(found: FoundImage) -> dict[str, str]:
+    return {"uri": found.uri, "resolved": found.resolved, "digest": found.digest}
+
+
+def in_progress(reference: Reference) -> AwsError:
+    return conflict(
+        "The operation cannot be performed at this time. "
+        f"An update is in progress for resource: {reference.function.arn}"
+    )
+
+
 def insert_function(
     tx: Transaction,
     function: Function,
@@ -226,6 +299,7 @@ def insert_function(
     revision: str,
     publish: publishing.Publish | None,
     signing: str | None = None,
+    pull: Part | None = None,
 ) -> Version:
     if not store.add_function(tx, function):
         raise conflict(f"Function already exist: {function.name.name}")
@@ -233,20 +307,27 @@ def insert_function(
     store.save_version(tx, version)
     if signing:
         code_signing.attach(tx, Reference(function.name, ""), signing, revision)
+    if pull is not None:
+        store.save_part(tx, pull)
     return publishing.publish(tx, version, publish) if publish else version
 
 
-def replace_latest(tx: Transaction, seen: Version, changed: Version, publish: publishing.Publish | None) -> Version:
+def replace_latest(
+    tx: Transaction,
+    seen: Version,
+    changed: Version,
+    publish: publishing.Publish | None,
+    pull: Part | None = None,
+) -> Version:
     """Compare and set: two changes at once do not lose one."""
     latest = store.find_version(tx, seen.function, 0)
     if latest is None:
         raise_no_function(Reference(seen.function, ""))
     if latest.revision != seen.revision:
-        raise conflict(
-            "The operation cannot be performed at this time. "
-            f"An update is in progress for resource: {seen.function.arn}"
-        )
+        raise in_progress(Reference(seen.function, ""))
     store.save_version(tx, changed)
+    if pull is not None:
+        store.save_part(tx, pull)
     return publishing.publish(tx, changed, publish) if publish else changed
 
 

@@ -33,7 +33,7 @@ class Provisioning:
         wanted: dict[str, tuple[str, int]] = {}
         for part, version in rows:
             key = provisioned_key(part.function, part.id)
-            engine = await engine_version(self._parts.packages, version)
+            engine = await engine_version(self._parts.packages, self._parts.images, version)
             wanted[key] = (engine.key, int(part.body["count"]))
             if self._asked.get(key) != wanted[key]:
                 await self._parts.invoker.provision(key, engine, wanted[key][1])

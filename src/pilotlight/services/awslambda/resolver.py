@@ -10,15 +10,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pilotlight.engine.contract import FunctionVersion, Limits
+from pilotlight.engine.contract import ContainerImage, FunctionVersion, Limits
 from pilotlight.services.awslambda import snap_start, store
-from pilotlight.services.awslambda.names import Reference, number_of, raise_no_function
+from pilotlight.services.awslambda.images import lambda_for
+from pilotlight.services.awslambda.names import Reference, conflict, number_of, raise_no_function, user_error
 from pilotlight.services.awslambda.store import Function, Name, Part, Version
-from pilotlight.services.awslambda.surroundings import PackageStore, Surroundings
+from pilotlight.services.awslambda.surroundings import FoundImage, ImageRefused, ImageStore, PackageStore, Surroundings
 from pilotlight.storage import Database, Transaction
 
 FRESH_SECONDS = 1.0
 ENTRIES_MAX = 2000
+IMAGE_RUNTIME = "image"
+"""What the engine calls the runtime of container images."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,8 +95,14 @@ def _rows(tx: Transaction, reference: Reference) -> _Rows:
     )
 
 
-async def engine_version(packages: PackageStore, version: Version) -> FunctionVersion:
+async def engine_version(packages: PackageStore, images: ImageStore, version: Version) -> FunctionVersion:
     body = version.body
+    state = body.get("_states", {}).get("State", "Active")
+    if state != "Active":
+        raise conflict(
+            f"The operation cannot be performed at this time. The function is currently in the following state: {state}"
+        )
+    image = await _image(images, version) if "_image" in body else None
     logging = body["LoggingConfig"]
     name = version.function
     return FunctionVersion(
@@ -103,9 +112,10 @@ async def engine_version(packages: PackageStore, version: Version) -> FunctionVe
         region=name.region,
         name=name.name,
         version=version.version,
-        runtime=body["Runtime"],
-        handler=body["Handler"],
-        code=await packages.directory(body["_package"]),
+        runtime=body["Runtime"] if image is None else IMAGE_RUNTIME,
+        handler=body.get("Handler", ""),
+        code=await packages.directory(body["_package"]) if image is None else image.layers[-1],
+        image=image,
         layers=tuple([await packages.directory(key) for key in body.get("_layers", ())]),
         role_arn=body["Role"],
         memory_mb=body["MemorySize"],
@@ -126,7 +136,15 @@ async def engine_version(packages: PackageStore, version: Version) -> FunctionVe
 async def take_snapshot(parts: Surroundings, version: Version) -> None:
     """AWS: a version with SnapStart is initialised when it is published. Here nobody waits for it."""
     if version.number and snap_start.wanted(version.body):
-        parts.invoker.snapshot(await engine_version(parts.packages, version))
+        parts.invoker.snapshot(await engine_version(parts.packages, parts.images, version))
+
+
+async def _image(images: ImageStore, version: Version) -> ContainerImage:
+    service = lambda_for(version.function)
+    try:
+        return await images.root(FoundImage(**version.body["_image"]), service, version.body.get("ImageConfig", {}))
+    except ImageRefused as error:
+        raise user_error("CodeArtifactUserFailedException", f"The image is no longer to be had: {error}") from None
 
 
 def provisioned_key(function: Name, qualifier: str) -> str:
@@ -138,12 +156,14 @@ class Resolver:
         self,
         database: Database,
         packages: PackageStore,
+        images: ImageStore,
         *,
         account_concurrency: int,
         monotonic: Any,
     ) -> None:
         self._database = database
         self._packages = packages
+        self._images = images
         self._account_concurrency = account_concurrency
         self._monotonic = monotonic
         self._generation = 0
@@ -173,7 +193,7 @@ class Resolver:
         key = provisioned_key(reference.function, reference.qualifier) if rows.provisioned else ""
         primary = Route(
             arn=reference.arn,
-            version=await engine_version(self._packages, rows.version),
+            version=await engine_version(self._packages, self._images, rows.version),
             limits=limits,
             provisioned_key=key,
             durable=rows.version.body.get("DurableConfig"),
@@ -182,7 +202,7 @@ class Resolver:
         recursion = str(rows.recursion.body["RecursiveLoop"]) if rows.recursion else "Terminate"
         if rows.other is None:
             return Resolved(primary=primary, recursion=recursion, settings=settings)
-        second = await engine_version(self._packages, rows.other[0])
+        second = await engine_version(self._packages, self._images, rows.other[0])
         durable = rows.other[0].body.get("DurableConfig")
         other = Route(arn=reference.arn, version=second, limits=limits, durable=durable)
         return Resolved(

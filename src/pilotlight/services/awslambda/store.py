@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from pilotlight.storage import Transaction
 
-Kind = Literal["alias", "policy", "event_invoke", "provisioned", "runtime", "recursion", "signing"]
+Kind = Literal["alias", "policy", "event_invoke", "provisioned", "runtime", "recursion", "signing", "pull"]
 LATEST = "$LATEST"
 
 
@@ -207,6 +207,12 @@ def code_totals(tx: Transaction, account: str, region: str) -> tuple[int, int]:
         region=region,
     )
     return sum(json.loads(row["body"])["CodeSize"] for row in bodies), count["n"] if count else 0
+
+
+def image_bodies(tx: Transaction) -> list[dict[str, Any]]:
+    """Bodies of all versions, of all accounts, that are made of a container image."""
+    rows = tx.all("select body from lambda_version where body like :mark", mark='%"_image": {%')
+    return [json.loads(row["body"]) for row in rows]
 
 
 def find_part(tx: Transaction, name: Name, kind: Kind, identity: str) -> Part | None:

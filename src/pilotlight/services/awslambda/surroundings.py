@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 from pilotlight.clock import Clock
-from pilotlight.engine.contract import Invoker
+from pilotlight.engine.contract import ContainerImage, Invoker
+from pilotlight.identity.caller import Caller
 from pilotlight.ids import Ids
 from pilotlight.services.contract import Cloud
 from pilotlight.storage import Database
@@ -46,6 +47,44 @@ class PackageStore(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class FoundImage:
+    """An image that a registry has, pinned by its digest."""
+
+    uri: str
+    """As the caller named it."""
+    resolved: str
+    """The same with the digest."""
+    digest: str
+
+
+class ImageRefused(Exception):
+    """An image that cannot be had. `code` is Lambda's reason code, or `MediaType` or `Registry`."""
+
+    def __init__(self, code: str, message: str, *, repository: str = "", registry: str = "") -> None:
+        super().__init__(message)
+        self.code = code
+        self.repository = repository
+        """Of ECR, where the image is in one; `registry` is its account."""
+        self.registry = registry
+
+
+class ImageStore(Protocol):
+    """Container images: asked for at their registry, and kept on this machine."""
+
+    async def find(self, uri: str, service: Caller) -> FoundImage:
+        """Raises ImageRefused."""
+        ...
+
+    async def pull(self, image: FoundImage, service: Caller) -> None:
+        """Until all of it is here. Raises ImageRefused."""
+        ...
+
+    async def root(self, image: FoundImage, service: Caller, config: Mapping[str, Any]) -> ContainerImage:
+        """What the engine runs; pulled again where it is no longer here. Raises ImageRefused."""
+        ...
+
+
 class LayerSource(Protocol):
     """Layers of other accounts, made here: `Klayers-p312-Pillow` from the package index."""
 
@@ -75,6 +114,7 @@ class Surroundings:
     clock: Clock
     ids: Ids
     packages: PackageStore
+    images: ImageStore
     invoker: Invoker
     roles: Roles
     links: Links
@@ -86,6 +126,8 @@ class Surroundings:
     """Called after an asynchronous invocation was accepted."""
     wake_durable: Callable[[], None]
     """Called after a durable execution has changed: when it next falls due may be another time."""
+    wake_pulls: Callable[[], None]
+    """Called after a function of an image was made or changed."""
     wake_provisioning: Callable[[], None]
     """Called after provisioned concurrency, or what it stands on, has changed."""
     spawn: Callable[[Coroutine[Any, Any, None]], object]
