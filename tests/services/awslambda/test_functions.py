@@ -66,7 +66,6 @@ async def test_a_created_function_has_aws_defaults(bench: Bench) -> None:
         ),
         ({"Code": {"ZipFile": b"x" * (50 * 1024 * 1024 + 1)}}, "RequestEntityTooLargeException", "70167211 bytes"),
         ({"Layers": ["a"] * 6}, "InvalidParameterValueException", "Cannot reference more than 5 layers."),
-        ({"Code": {"ImageUri": "x"}}, "NotImplemented", "container image"),
         ({"VpcConfig": {"SubnetIds": ["subnet-1"]}}, "InvalidParameterValueException", "must coexist"),
         (
             {"SnapStart": {"ApplyOn": "PublishedVersions"}, "Runtime": "python3.11"},
@@ -77,6 +76,11 @@ async def test_a_created_function_has_aws_defaults(bench: Bench) -> None:
             {"SnapStart": {"ApplyOn": "PublishedVersions"}, "EphemeralStorage": {"Size": 513}},
             "InvalidParameterValueException",
             "SnapStart does not support ephemeral storage",
+        ),
+        (
+            {"Code": {"ImageUri": "x"}},
+            "InvalidParameterValueException",
+            "ImageUri or ImageConfig when PackageType is Zip",
         ),
         ({"DeadLetterConfig": {"TargetArn": "arn:aws:sqs:us-east-1:0:q"}}, "NotImplemented", "DeadLetterConfig"),
         ({"KMSKeyArn": "arn:aws:kms:us-east-1:0:key/k"}, "NotImplemented", "KMSKeyArn"),
