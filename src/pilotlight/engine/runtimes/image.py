@@ -24,6 +24,8 @@ MANAGED_ONLY = ("_HANDLER", "LAMBDA_TASK_ROOT", "LAMBDA_RUNTIME_DIR", "AWS_EXECU
 
 
 class ImageRuntime:
+    restores = False
+
     def __init__(self, *, egress: bool) -> None:
         self._egress = egress
 
