@@ -40,8 +40,9 @@ demo: setup ## Deploy the example, upload a picture, and tell what happened
 up: setup ## Start a cloud
 	$(BIN)/pilotlight up
 
-faults: setup ## Kill the platform at random moments, fifty times
+faults: setup ## Kill the platform at random moments, fifty times, and in the middle of invocations
 	$(BIN)/python -m tests.faults.kill --rounds 50
+	$(BIN)/python -m tests.faults.invocations --rounds 5
 
 bench: setup ## Measure, beside Moto's server in the same run
 	$(BIN)/pip install --quiet --disable-pip-version-check 'moto[server]>=5'
