@@ -204,6 +204,7 @@ class Node:
         except IsolationUnavailable as error:
             raise StartError(str(error)) from None
         stack.push_async_callback(self.factory.close)
+        self.warnings += self.factory.describe()["losses"]
         self.languages = await asyncio.to_thread(
             Languages,
             self.directory.path / "runtime",

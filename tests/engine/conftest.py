@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import AsyncIterator
 from typing import cast
@@ -13,10 +12,11 @@ import pytest_asyncio
 from pilotlight.engine.runtimes.python import Road
 from tests.engine.world import Isolation, World, world
 
-ROOT = sys.platform == "linux" and os.geteuid() == 0
-needs_root = (pytest.mark.linux, pytest.mark.skipif(not ROOT, reason="sandboxes of namespaces need Linux and root"))
+LINUX = sys.platform == "linux"
+"""As root or as an ordinary user: `tests/faults/test_rootless.py` runs a sample of this as one."""
+needs_linux = (pytest.mark.linux, pytest.mark.skipif(not LINUX, reason="sandboxes of namespaces need Linux"))
 NAMESPACES = [
-    pytest.param(("namespaces", road), marks=needs_root, id=f"namespaces-{road}") for road in ("boto3", "bare", "exec")
+    pytest.param(("namespaces", road), marks=needs_linux, id=f"namespaces-{road}") for road in ("boto3", "bare", "exec")
 ]
 PLAIN = [pytest.param(("plain", road), id=f"plain-{road}") for road in ("boto3", "bare", "exec")]
 
@@ -54,7 +54,7 @@ async def sandboxed(request: pytest.FixtureRequest, tmp_path_factory: pytest.Tem
 @pytest_asyncio.fixture(
     scope="session",
     loop_scope="session",
-    params=["plain", pytest.param("namespaces", marks=needs_root)],
+    params=["plain", pytest.param("namespaces", marks=needs_linux)],
 )
 async def provided(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
     """A world for programs that speak the Runtime API and the Extensions API, in each isolation."""
@@ -67,5 +67,5 @@ async def provided(request: pytest.FixtureRequest, tmp_path_factory: pytest.Temp
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def anywhere(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
     """The best isolation that this host gives, where each runtime chooses its road."""
-    async with world(tmp_path_factory.mktemp("contract"), "namespaces" if ROOT else "plain", None) as made:
+    async with world(tmp_path_factory.mktemp("contract"), "namespaces" if LINUX else "plain", None) as made:
         yield made

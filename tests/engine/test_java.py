@@ -13,7 +13,7 @@ import pytest_asyncio
 
 from pilotlight.engine.contract import FunctionVersion
 from pilotlight.engine.runtimes.jvms import Jvms
-from tests.engine.conftest import needs_root
+from tests.engine.conftest import needs_linux
 from tests.engine.java import compiled, jar, java
 from tests.engine.java_handlers import HANDLERS
 from tests.engine.world import World, world
@@ -39,7 +39,7 @@ async def plain(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World
         yield made
 
 
-@pytest_asyncio.fixture(scope="session", loop_scope="session", params=[pytest.param("namespaces", marks=needs_root)])
+@pytest_asyncio.fixture(scope="session", loop_scope="session", params=[pytest.param("namespaces", marks=needs_linux)])
 async def sandboxed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
     async with world(tmp_path_factory.mktemp("javas"), request.param, "exec", init_seconds=INIT_SECONDS) as made:
         yield made

@@ -13,7 +13,7 @@ import pytest_asyncio
 from pilotlight.engine.contract import FunctionVersion
 from pilotlight.engine.runtimes.class_caches import ARCHIVE
 from pilotlight.engine.runtimes.jvms import Jvms
-from tests.engine.conftest import needs_root
+from tests.engine.conftest import needs_linux
 from tests.engine.java import compiled, java
 from tests.engine.world import World, world
 
@@ -49,7 +49,7 @@ def code(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest_asyncio.fixture(
-    scope="session", loop_scope="session", params=["plain", pytest.param("namespaces", marks=needs_root)]
+    scope="session", loop_scope="session", params=["plain", pytest.param("namespaces", marks=needs_linux)]
 )
 async def caching(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
     folder = tmp_path_factory.mktemp(f"caching-{request.param}")

@@ -13,6 +13,7 @@ import pytest
 from pilotlight.engine import spares
 from pilotlight.engine.frames import Channel
 from pilotlight.engine.sandbox.contract import Launch, Sandbox
+from pilotlight.engine.sandbox.ground import RootGround
 from pilotlight.engine.sandbox.namespaced import NamespaceSandbox
 from pilotlight.engine.sandbox.plain import PlainFactory, PlainSandbox
 from pilotlight.engine.spares import SORTS_MAX, SPARES_EACH, Spares
@@ -161,8 +162,10 @@ async def test_output_that_came_early_is_kept_for_the_instance():
     await asyncio.sleep(0)
 
 
-async def test_the_news_of_an_end_may_overtake_the_answer_that_names_the_program():
+async def test_the_news_of_an_end_may_overtake_the_answer_that_names_the_program(tmp_path: Path):
     class Daemon:
+        pid = 1
+
         async def order(self, do: str, descriptors: Any = (), **parameters: Any) -> tuple[dict[str, Any], list[int]]:
             sandbox.ended(17, 3)
             return {"pid": 17}, []
@@ -171,7 +174,14 @@ async def test_the_news_of_an_end_may_overtake_the_answer_that_names_the_program
         def join_descriptors(self) -> list[int]:
             return []
 
-    sandbox = NamespaceSandbox("one", uid=1, cgroup=Cgroup(), daemon=Daemon(), seccomp=b"")  # type: ignore[arg-type]
+    sandbox = NamespaceSandbox(
+        "one",
+        slot=1,
+        ground=RootGround(tmp_path, 1, egress=False),
+        cgroup=Cgroup(),  # type: ignore[arg-type]
+        daemon=Daemon(),  # type: ignore[arg-type]
+        seccomp=b"",
+    )
     assert await sandbox.spawn(Launch(argv=["x"], environment={})) == 17
     assert await sandbox.wait_exit(17) == 3
 

@@ -16,6 +16,8 @@ from tests.engine.sandbox.inside import spec_for
 needs_root = pytest.mark.skipif(
     sys.platform != "linux" or os.geteuid() != 0, reason="sandboxes of namespaces need Linux and root"
 )
+needs_linux = pytest.mark.skipif(sys.platform != "linux", reason="sandboxes of namespaces need Linux")
+ROOTLESS = os.geteuid() != 0
 
 
 @pytest.fixture

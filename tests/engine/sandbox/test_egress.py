@@ -82,7 +82,7 @@ async def test_egress_can_be_switched_off_for_all(internet, tmp_path):
 
 
 async def test_the_interface_is_seen_by_programs(factory, sandbox):
-    if not factory._egress.available:
+    if not factory.ground.has_egress:
         pytest.skip(factory.describe()["egress"])
     assert (await run(sandbox, "import socket; print(socket.if_nameindex())")).output == "[(1, 'lo'), (2, 'eth0')]\n"
 

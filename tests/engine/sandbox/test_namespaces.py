@@ -18,6 +18,8 @@ from pilotlight.engine.sandbox import enter
 from pilotlight.engine.sandbox.choose import make_factory
 from pilotlight.engine.sandbox.contract import Launch
 from pilotlight.engine.sandbox.factory import NamespaceFactory
+from pilotlight.engine.sandbox.rootless import why_refused
+from pilotlight.engine.sandbox.userns import Maps
 from pilotlight.ids import Ids
 from pilotlight.settings import Settings
 from tests.engine.sandbox.conftest import needs_root
@@ -171,7 +173,7 @@ async def test_destroying_leaves_nothing(factory, tmp_path):
     await sandbox.destroy()
     assert await sandbox.wait_exit(pid) == -9
     assert not any(path.exists() for path in sandbox.cgroup._paths.values())
-    assert sandbox.id not in factory._parent.children()
+    assert sandbox.id not in factory.ground.parent.children()
 
 
 async def test_a_zygote_forks_into_a_sandbox(sandbox, tmp_path):
@@ -219,10 +221,10 @@ async def test_a_child_that_cannot_come_inside_never_runs(sandbox):
 
 
 async def test_a_missing_code_directory_is_an_error_and_leaves_nothing(factory, tmp_path):
-    before = set(factory._parent.children())
+    before = set(factory.ground.parent.children())
     with pytest.raises(IsolationUnavailable, match="No such file"):
         await factory.take(spec_for(tmp_path / "code", layers=(tmp_path / "missing",)))
-    assert len(before - factory._parent.children()) == 1
+    assert len(before - factory.ground.parent.children()) == 1
 
 
 async def test_many_are_taken_at_once(factory, tmp_path):
@@ -262,26 +264,26 @@ async def test_a_killed_predecessor_is_cleared_away(tmp_path):
     await successor.start()
     try:
         await _wait_for(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids))
-        assert len(successor._parent.children()) <= 2
+        assert len(successor.ground.parent.children()) <= 2
     finally:
         await successor.close()
-    assert successor._parent.children() == set()
-    assert not [name for _, name in socket.if_nameindex() if name.startswith(successor._egress._prefix)]
+    assert successor.ground.parent.children() == set()
+    assert not [name for _, name in socket.if_nameindex() if name.startswith(successor.ground.egress._prefix)]
     assert list((directory / "images").glob("*.tmp")) == []
 
 
 async def test_a_cgroup_that_was_half_removed_is_cleared_away(tmp_path):
     first = NamespaceFactory(tmp_path, Settings(), Ids(), pool_size=1)
     await first.start()
-    record = first._record.read_text()
+    record = first.ground._record.read_text()
     await first.close()
-    for controller, directory in first._hierarchies.directories(f"{first.name}/half").items():
+    for controller, directory in first.ground.hierarchies.directories(f"{first.ground.name}/half").items():
         if controller != "v2":
             directory.mkdir(parents=True)
-    first._record.write_text(record)
+    first.ground._record.write_text(record)
     second = NamespaceFactory(tmp_path, Settings(), Ids(), pool_size=1)
     await second.start()
-    assert "half" not in second._parent.children()
+    assert "half" not in second.ground.parent.children()
     await second.close()
 
 
@@ -305,10 +307,33 @@ def test_an_unknown_isolation_is_refused(tmp_path):
         make_factory(Settings(isolation="docker"), tmp_path, Ids())
 
 
-async def test_without_root_start_is_refused_with_the_cure(tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("name", "value", "cure"),
+    [
+        ("kernel/unprivileged_userns_clone", "0", "unprivileged_userns_clone=1"),
+        ("user/max_user_namespaces", "0", "max_user_namespaces=15000"),
+        ("kernel/apparmor_restrict_unprivileged_userns", "1", "apparmor_restrict_unprivileged_userns=0"),
+    ],
+)
+def test_a_host_that_forbids_user_namespaces_is_named_with_its_cure(tmp_path, name, value, cure):
+    (tmp_path / name).parent.mkdir(parents=True)
+    (tmp_path / name).write_text(value + "\n")
+    said = why_refused("unshare: Operation not permitted", tmp_path)
+    assert "forbids user namespaces" in said
+    assert cure in said
+
+
+def test_a_container_that_covers_proc_is_named_with_its_cure(tmp_path):
+    assert "systempaths=unconfined" in why_refused("mount proc on /proc: Operation not permitted", tmp_path)
+
+
+async def test_a_refused_user_namespace_refuses_the_start(tmp_path, monkeypatch):
+    """Not root, but not allowed either: here because the map that was asked for is another's."""
     monkeypatch.setattr(os, "geteuid", lambda: 65534)
+    factory = NamespaceFactory(tmp_path, Settings(), Ids())
+    factory.ground.maps = Maps([(0, 0, 1), (0, 0, 1)], [(0, 0, 1)])
     with pytest.raises(IsolationUnavailable, match="--isolation=none"):
-        await NamespaceFactory(tmp_path, Settings(), Ids()).start()
+        await factory.start()
 
 
 async def test_a_socket_of_the_inside_reaches_what_listens_there_and_nothing_of_the_hosts(

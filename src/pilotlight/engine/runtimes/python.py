@@ -50,7 +50,7 @@ class Sort:
     boto3: bool
 
     def kind(self, sandbox: Sandbox) -> Kind:
-        return Kind(self.account, self.interpreter, boto3=self.boto3, isolated=sandbox.isolated)
+        return Kind(self.account, self.interpreter, boto3=self.boto3, isolated=sandbox.isolated, joins=sandbox.joins)
 
 
 class PythonRuntime:
@@ -225,6 +225,7 @@ async def _fork(zygote: Zygote, sandbox: Sandbox) -> tuple[Wires, Process]:
         process = await zygote.fork(sandbox.entry(), ends.channel, ends.output)
     if isinstance(sandbox, PlainSandbox):
         sandbox.adopt(process.pid)
+    if not sandbox.charged:
         process.baseline_mb = 0  # counted by the process itself
     return wires, process
 

@@ -50,6 +50,8 @@ class Kind:
     boto3: bool
     isolated: bool
     """Whether its children find bootstrap and boto3 at a sandbox's places. So must it, since modules know theirs."""
+    joins: tuple[str, ...] = ()
+    """Namespaces that it must be in to come into its children's sandboxes."""
 
 
 class ForkedProcess:
@@ -96,6 +98,7 @@ class Zygote:
                 mounts[self.kind.interpreter.prefix] = self.kind.interpreter.prefix
         plan = {
             "enter": str(Path(enter.__file__)),
+            "joins": list(self.kind.joins),
             "mounts": mounts if self.kind.isolated else {},
             "bootstrap": places["bootstrap"],
             "boto3": places["boto3"] if self.kind.boto3 else "",

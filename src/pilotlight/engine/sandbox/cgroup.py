@@ -21,8 +21,8 @@ from pilotlight.engine.sandbox import linux
 
 PERIOD_US = 100_000
 PROCESSES_MAX = 1024
-_MEMORY, _CPU, _PIDS = "memory", "cpu", "pids"
-CONTROLLERS = (_MEMORY, _CPU, _PIDS)
+MEMORY, CPU, _PIDS = "memory", "cpu", "pids"
+CONTROLLERS = (MEMORY, CPU, _PIDS)
 LEAF = "pilotlight-host"
 _V2_OPTIONS = (
     *("nsdelegate", "memory_recursiveprot", "memory_localevents", "pids_localevents"),
@@ -90,6 +90,21 @@ def find(root: Path = Path("/")) -> Hierarchies:
         offered = (v2 / "cgroup.controllers").read_text().split()
         controllers = frozenset(offered) & set(CONTROLLERS) - set(v1)
     return Hierarchies(v1, v2, controllers)
+
+
+def find_delegated(root: Path = Path("/")) -> Hierarchies:
+    """For who is not root: the v2 cgroup this process is in, where it was handed to this user; else none."""
+    own = _own_cgroups((root / "proc/self/cgroup").read_text()).get("", "/")
+    for line in (root / "proc/self/mountinfo").read_text().splitlines():
+        before, _, after = line.partition(" - ")
+        mount_root, mount_point = before.split()[3:5]
+        if after.split()[0] != "cgroup2":
+            continue
+        place = _below(root / mount_point.lstrip("/"), mount_root, own)
+        if all(os.access(place / name, os.W_OK) for name in (".", "cgroup.procs", "cgroup.subtree_control")):
+            offered = (place / "cgroup.controllers").read_text().split()
+            return Hierarchies({}, place, frozenset(offered) & set(CONTROLLERS))
+    return Hierarchies({}, None)
 
 
 def _own_cgroups(text: str) -> dict[str, str]:
@@ -181,26 +196,31 @@ class Cgroup:
             directory.mkdir(exist_ok=True)
         self._set_pids(PROCESSES_MAX)
 
+    @property
+    def exists(self) -> bool:
+        """False where this host has none for us."""
+        return bool(self._paths)
+
     def join_descriptors(self) -> list[int]:
         """Descriptors of the `cgroup.procs` files; whoever writes `0` is inside."""
         return [os.open(path / "cgroup.procs", os.O_WRONLY | os.O_CLOEXEC) for path in self._paths.values()]
 
     def limit_memory(self, size_bytes: int) -> None:
-        if _MEMORY in self._paths:
-            _write(self._paths[_MEMORY] / "memory.limit_in_bytes", size_bytes)
+        if MEMORY in self._paths:
+            _write(self._paths[MEMORY] / "memory.limit_in_bytes", size_bytes)
             with contextlib.suppress(OSError):  # hosts without swap accounting have no such file
-                _write(self._paths[_MEMORY] / "memory.memsw.limit_in_bytes", size_bytes)
-        elif _MEMORY in self._hierarchies.v2_controllers:
+                _write(self._paths[MEMORY] / "memory.memsw.limit_in_bytes", size_bytes)
+        elif MEMORY in self._hierarchies.v2_controllers:
             _write(self._paths["v2"] / "memory.max", size_bytes)
             with contextlib.suppress(OSError):
                 _write(self._paths["v2"] / "memory.swap.max", 0)
 
     def limit_cpu(self, vcpus: float | None) -> None:
         """The quota from now on; None lifts it."""
-        if _CPU in self._paths:
+        if CPU in self._paths:
             quota = -1 if vcpus is None else max(1000, int(vcpus * PERIOD_US))
-            self._put(self._paths[_CPU] / "cpu.cfs_quota_us", b"%d" % quota)
-        elif _CPU in self._hierarchies.v2_controllers:
+            self._put(self._paths[CPU] / "cpu.cfs_quota_us", b"%d" % quota)
+        elif CPU in self._hierarchies.v2_controllers:
             text = b"max" if vcpus is None else b"%d" % max(1000, int(vcpus * PERIOD_US))
             self._put(self._paths["v2"] / "cpu.max", text + b" %d" % PERIOD_US)
 
@@ -233,13 +253,13 @@ class Cgroup:
 
     def memory_peak_bytes(self) -> int:
         """The most that was in use since the last reset, without files' pages that are cached now: those can go."""
-        if _MEMORY in self._paths:
-            directory = self._paths[_MEMORY]
+        if MEMORY in self._paths:
+            directory = self._paths[MEMORY]
             peak = int((directory / "memory.max_usage_in_bytes").read_text())
             counters = _counters(directory / "memory.stat")
             cached = counters.get("cache", 0) - counters.get("shmem", 0)
             return max(counters.get("rss", 0), peak - max(0, cached))
-        if _MEMORY not in self._hierarchies.v2_controllers:
+        if MEMORY not in self._hierarchies.v2_controllers:
             return 0
         directory = self._paths["v2"]
         counters = _counters(directory / "memory.stat")
@@ -250,17 +270,17 @@ class Cgroup:
         return max(counters.get("anon", 0), peak - counters.get("file", 0) + counters.get("shmem", 0))
 
     def reset_memory_peak(self) -> None:
-        if _MEMORY in self._paths:
-            self._put(self._paths[_MEMORY] / "memory.max_usage_in_bytes", b"0")
-        elif _MEMORY in self._hierarchies.v2_controllers:
+        if MEMORY in self._paths:
+            self._put(self._paths[MEMORY] / "memory.max_usage_in_bytes", b"0")
+        elif MEMORY in self._hierarchies.v2_controllers:
             with contextlib.suppress(OSError):  # before Linux 6.12 it cannot be reset
                 os.pwrite(self._keep(self._paths["v2"] / "memory.peak", os.O_RDWR), b"0", 0)
 
     def out_of_memory(self) -> bool:
         """The kernel ended a process for its memory since this was last asked."""
-        if _MEMORY in self._paths:
-            count = _counters(self._paths[_MEMORY] / "memory.oom_control").get("oom_kill", 0)
-        elif _MEMORY in self._hierarchies.v2_controllers:
+        if MEMORY in self._paths:
+            count = _counters(self._paths[MEMORY] / "memory.oom_control").get("oom_kill", 0)
+        elif MEMORY in self._hierarchies.v2_controllers:
             count = _counters(self._paths["v2"] / "memory.events").get("oom_kill", 0)
         else:
             return False

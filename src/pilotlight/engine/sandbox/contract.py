@@ -72,8 +72,13 @@ class Sandbox(Protocol):
     isolated: bool
     """Whether code and layers are at /var/task and /opt, or where they are on the host."""
 
+    charged: bool
+    """Whether memory is charged to a cgroup, which leaves out what a fork shares with its zygote."""
+    joins: tuple[str, ...]
+    """Namespaces, as files of /proc, that a zygote must join before it can fork inside: the user's, then the pids'."""
+
     async def spawn(self, launch: Launch) -> int:
-        """Start a program; its pid as the host sees it."""
+        """Start a program; a number for `wait_exit`. It is the host's pid, except where `joins` says otherwise."""
         ...
 
     async def wait_exit(self, pid: int) -> int:
@@ -100,7 +105,7 @@ class Sandbox(Protocol):
     def thaw(self) -> None: ...
 
     def kill(self) -> None:
-        """End every process inside but the holder, at once, frozen or not."""
+        """End every process inside at once, frozen or not. The sandbox is then only good for `destroy`."""
         ...
 
     async def destroy(self) -> None:

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import socket
 import subprocess
 import sys
 from collections import deque
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from pilotlight.engine.contract import IsolationUnavailable
 from pilotlight.engine.sandbox import channel
+from pilotlight.engine.sandbox.userns import Maps
 
 _SANDBOXD = Path(__file__).with_name("sandboxd.py")
 CLOSE_SECONDS = 5.0
@@ -45,10 +48,13 @@ class DaemonClient:
     def pid(self) -> int:
         return self._process.pid if self._process else 0
 
-    def start(self) -> None:
+    def start(self, maps: Maps | None = None) -> None:
+        """With `maps`, in a user namespace of its own."""
         ours, theirs = channel.pair()
         ours.setblocking(False)
         command = [sys.executable, "-I", "-S", str(_SANDBOXD), str(theirs.fileno())]
+        if maps is not None:
+            command.append(json.dumps(asdict(maps)))
         self._process = subprocess.Popen(
             command,
             pass_fds=[theirs.fileno()],
@@ -71,6 +77,10 @@ class DaemonClient:
         self._unsent.append(({"do": do, "number": self._number, **parameters}, [os.dup(fd) for fd in descriptors]))
         self._flush()
         return answer
+
+    def tell(self, do: str, **parameters: Any) -> None:
+        """An order whose answer nobody waits for."""
+        self.post(do, **parameters).add_done_callback(lambda answer: answer.cancelled() or answer.exception())
 
     async def order(self, do: str, descriptors: Sequence[int] = (), **parameters: Any) -> Reply:
         return await self.post(do, descriptors, **parameters)

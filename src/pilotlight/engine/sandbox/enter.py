@@ -11,6 +11,7 @@ The plan, as JSON:
   namespaces  flags of the namespaces to join through it
   cgroups     indices of descriptors of `cgroup.procs` files, open for writing
   uid, gid    whom to become; both are used by this one sandbox only
+  groups      whether supplementary groups can be left (not in a user namespace of an ordinary user)
   limits      rlimits by name ("nofile": 1024)
   seccomp     the filter, base64 of an array of `struct sock_filter`
   directory   where to stand afterwards
@@ -114,6 +115,9 @@ def enter(
 
 def enter_forked(plan: dict[str, Any], fds: Sequence[int], keep: Iterable[int] | None = None) -> None:
     """All that follows the fork, in the order the kernel needs. Any failure must end the process."""
+    # What our memory holds is not for the processes that are inside already: until this one is theirs or a program of
+    # theirs, they may not look at it in /proc.
+    set_dumpable(False)
     for index in plan["cgroups"]:
         os.write(fds[index], b"0")
     _setns(fds[plan["holder"]], plan["namespaces"] & ~CLONE_NEWPID)
@@ -126,7 +130,11 @@ def enter_forked(plan: dict[str, Any], fds: Sequence[int], keep: Iterable[int] |
     os.umask(0o022)
     for name, value in plan.get("limits", {}).items():
         _limit(getattr(resource, "RLIMIT_" + name.upper()), value)
-    drop_privileges(plan["uid"], plan["gid"])
+    drop_privileges(plan["uid"], plan["gid"], groups=plan.get("groups", True))
+    if keep is None:
+        # Nothing is executed that would do it: without this, /proc/self belongs to root and a program cannot open its
+        # own /dev/stdout.
+        set_dumpable(True)
     load_seccomp(base64.b64decode(plan["seccomp"]))
 
 
@@ -140,21 +148,24 @@ def close_others(keep: Iterable[int]) -> None:
     os.closerange(start, _DESCRIPTORS_MAX)
 
 
-def drop_privileges(uid: int, gid: int) -> None:
+def drop_privileges(uid: int, gid: int, groups: bool = True) -> None:
     """Become `uid` for good. The bounding set goes first, since dropping from it needs a capability."""
     for capability in range(_CAPABILITIES):
         if _libc.prctl(_PR_CAPBSET_DROP, capability, 0, 0, 0) != 0:
             break  # EINVAL: beyond the last capability this kernel knows
     _libc.prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0)
-    os.setgroups([])
+    if groups:
+        os.setgroups([])
     os.setresgid(gid, gid, gid)
     os.setresuid(uid, uid, uid)
     header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0)
     data = (ctypes.c_uint32 * 6)()
     _check(_libc.capset(ctypes.byref(header), ctypes.byref(data)), "capset")
-    # Without this, /proc/self belongs to root and a program cannot open its own /dev/stdout.
-    _check(_libc.prctl(_PR_SET_DUMPABLE, 1, 0, 0, 0), "prctl(PR_SET_DUMPABLE)")
     _check(_libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "prctl(PR_SET_NO_NEW_PRIVS)")
+
+
+def set_dumpable(value: bool) -> None:
+    _check(_libc.prctl(_PR_SET_DUMPABLE, int(value), 0, 0, 0), "prctl(PR_SET_DUMPABLE)")
 
 
 def load_seccomp(program: bytes) -> None:

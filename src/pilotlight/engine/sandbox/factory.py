@@ -1,8 +1,9 @@
-"""Sandboxes of namespaces, made ahead: a pool, and what a host gives. Needs root; `rootless` is another road."""
+"""Sandboxes of namespaces, made ahead: a pool, on the ground that root or an ordinary user prepares."""
 
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 import logging
 import os
@@ -15,11 +16,12 @@ from pathlib import Path
 from typing import Any
 
 from pilotlight.engine.contract import IsolationUnavailable
-from pilotlight.engine.sandbox import cgroup, seccomp, tmp
+from pilotlight.engine.sandbox import seccomp
 from pilotlight.engine.sandbox.contract import API_PORT, ENDPOINT_PORT, SandboxSpec
 from pilotlight.engine.sandbox.daemon import Answer, DaemonClient, OrderFailed
-from pilotlight.engine.sandbox.egress import Egress
+from pilotlight.engine.sandbox.ground import Ground, RootGround, remove
 from pilotlight.engine.sandbox.namespaced import NamespaceSandbox, shown_at_places
+from pilotlight.engine.sandbox.rootless import RootlessGround
 from pilotlight.ids import Ids
 from pilotlight.settings import Settings
 
@@ -31,73 +33,50 @@ POOL_SIZE_MAX = 32
 """As many are kept after a burst that found the pool empty again and again."""
 BURST_SECONDS = 60.0
 """So long after the pool was last found empty. What is left over then is used up, and not made anew."""
-DEFAULT_TMP_MB = 512
-FIRST_UID = 600_000
-UIDS_EACH = 4096
-_UID_RANGES = 256
+SLOTS = 4096
 READY_SECONDS = 10.0
 RETRY_SECONDS = 1.0
 REFILL_AFTER_SECONDS = 0.05
 MAKING_MAX = 4
-REMOVE_ATTEMPTS = 2000
-REMOVE_AGAIN_SECONDS = 0.001
 DESTROY_SECONDS = 5.0
-_MEGABYTE = 1024 * 1024
 
 
 class NamespaceFactory:
-    """Makes sandboxes as root. `directory` is this platform's own; its name marks what a killed one left."""
+    """Makes sandboxes. `directory` is this platform's own; its name marks what a killed one left."""
 
     def __init__(self, directory: Path, settings: Settings, ids: Ids, *, pool_size: int = POOL_SIZE) -> None:
         self._directory = directory.absolute()
-        self._settings = settings
         self._ids = ids
         self._pool_size = self._kept = pool_size
         self._calming: asyncio.TimerHandle | None = None
         mark = zlib.crc32(str(self._directory).encode())
-        self.name = f"pilotlight-{mark:08x}"
-        self._first_uid = FIRST_UID + (mark % _UID_RANGES) * UIDS_EACH
-        self._free_uids = deque(range(self._first_uid + 1, self._first_uid + UIDS_EACH))
-        self._hierarchies = cgroup.Hierarchies({}, None)
-        self._record = self._directory / "cgroups.json"  # a successor may run in another cgroup, and look elsewhere
-        self._parent = cgroup.Parent(self._hierarchies, self.name)
+        self.rootless = os.geteuid() != 0
+        self.ground: Ground = (RootlessGround if self.rootless else RootGround)(
+            self._directory, mark, egress=settings.egress
+        )
+        self._free_slots = deque(range(1, SLOTS))
         self._filter = b""
-        self._egress = Egress(mark, self._directory, wanted=settings.egress)
         self._daemon = DaemonClient(self._heard)
+        self._refused = ""
         self._sandboxes: dict[str, NamespaceSandbox] = {}
         self._making: dict[str, NamespaceSandbox] = {}
         self._pool: deque[NamespaceSandbox] = deque()
         self._waiters: list[asyncio.Future[NamespaceSandbox]] = []
         self._started = self._closing = False
-        self._template: Path | None = None
-        self._fast_cgroups = False
-        self._why_no_disk_tmp = ""
 
     async def start(self) -> None:
-        if os.geteuid() != 0:
-            raise IsolationUnavailable("isolation by namespaces needs root here; run as root or with --isolation=none")
-        for name in ("root", "images", "devices", "place"):
-            (self._directory / name).mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._hierarchies = cgroup.find()
-        self._parent = cgroup.Parent(self._hierarchies, self.name)
-        await self._clear()
-        try:
-            self._record.write_text(self._hierarchies.to_text())
-            self._parent.create()
-        except OSError as error:
-            raise IsolationUnavailable(
-                f"cgroups cannot be made here ({error}); mount /sys/fs/cgroup writable, or use --isolation=none"
-            ) from error
-        self._fast_cgroups = cgroup.favour_migrations(self._hierarchies)
+        self._directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        await self.ground.open()
         self._filter = seccomp.program()
-        await self._probe_tmp()
-        self._egress.open()
-        self._daemon.start()
+        self._daemon.start(self.ground.maps)
         try:
+            await self._daemon.order("hello")
             first = await self._from_pool()
-        except IsolationUnavailable:
+        except IsolationUnavailable as error:
             await self.close()
-            raise
+            if self._refused:
+                raise IsolationUnavailable(self.ground.refusal(self._refused)) from None
+            raise error
         self._pool.append(first)
         self._started = True
         self._refill()
@@ -120,7 +99,7 @@ class NamespaceFactory:
         for path in (spec.code, *spec.root, *spec.layers, *spec.readable, *(path for path, _ in spec.mounted)):
             if not path.is_absolute():
                 raise ValueError(f"{path} is not absolute")
-        sandbox.cgroup.limit_memory(spec.memory_mb * _MEGABYTE)
+        sandbox.limit_memory(spec.memory_mb)
         try:
             await self._furnish(sandbox, spec)
         except OrderFailed as error:
@@ -136,28 +115,13 @@ class NamespaceFactory:
         for sandbox in list(self._sandboxes.values()):
             sandbox.gone.set()
             await self._destroy(sandbox)
-        await self._clear()
+        await self.ground.close()
 
     def describe(self) -> dict[str, Any]:
-        limits = self._hierarchies.limits()
-        return {
-            "isolation": "namespaces",
-            "user": f"root; functions run as uids {self._first_uid + 1} and up",
-            "cgroup": self._hierarchies.kind,
-            "limits": list(limits),
-            "limits_missing": [name for name in cgroup.CONTROLLERS if name not in limits],
-            "freeze": "cgroup.freeze" if self._hierarchies.v2 else "SIGSTOP",
-            "fast_cgroup_join": self._fast_cgroups,
-            "tmp": "disk, with a size" if self._template else f"tmpfs, charged to memory: {self._why_no_disk_tmp}",
-            "seccomp": True,
-            **self._egress.describe(),
-            "pool": len(self._pool),
-        }
+        return {**self.ground.describe(), "pool": len(self._pool)}
 
     async def _furnish(self, sandbox: NamespaceSandbox, spec: SandboxSpec) -> None:
-        image = ""
-        if self._template and spec.ephemeral_mb != DEFAULT_TMP_MB:
-            image = await asyncio.to_thread(self._new_image, sandbox.id, spec.ephemeral_mb)
+        given = await asyncio.to_thread(self.ground.furnishing, sandbox.id, spec.ephemeral_mb)
         wanted = [(spec.code, "/var/task"), *spec.mounted, *((path, str(path)) for path in spec.readable)]
         directories = [one for one in shown_at_places(wanted) if one[1] not in sandbox.mounted]
         if spec.root:
@@ -169,10 +133,8 @@ class NamespaceFactory:
             directories=directories,
             layers=[str(path) for path in spec.layers],
             root=[str(path) for path in spec.root],
-            image=image,
-            devices=str(self._directory / "devices"),
-            place=str(self._directory / "place"),
-            disconnect=self._egress.available and not spec.egress,
+            disconnect=self.ground.has_egress and not spec.egress,
+            **given,
         )
 
     async def _from_pool(self) -> NamespaceSandbox:
@@ -232,23 +194,21 @@ class NamespaceFactory:
 
     def _begin(self) -> None:
         name = self._ids.lower(12)
-        uid = self._free_uids.popleft()
-        made = self._parent.child(name)
+        slot = self._free_slots.popleft()
+        made = self.ground.parent.child(name)
         made.create()
-        sandbox = NamespaceSandbox(name, uid=uid, cgroup=made, daemon=self._daemon, seccomp=self._filter)
+        sandbox = NamespaceSandbox(
+            name, slot=slot, ground=self.ground, cgroup=made, daemon=self._daemon, seccomp=self._filter
+        )
         sandbox.on_destroy = self._destroy
         self._sandboxes[name] = self._making[name] = sandbox
         order = {
             "id": name,
-            "uid": uid,
-            "holder_uid": self._first_uid,
+            "uid": sandbox.uid,
             "ports": [ENDPOINT_PORT, API_PORT],
             "root": str(self._directory / "root"),
-            "template": str(self._template) if self._template else "",
-            "image": str(self._directory / "images" / f"{name}.tmp"),
-            "devices": str(self._directory / "devices"),
-            "resolvers": list(self._egress.resolvers),
-            "egress": self._egress.link(uid - self._first_uid),
+            "seccomp": base64.b64encode(self._filter).decode(),
+            **self.ground.order(slot, name),
         }
         self._daemon.post("make", order=order).add_done_callback(partial(self._forked, name))
 
@@ -285,11 +245,8 @@ class NamespaceFactory:
         sandbox.close_descriptors()
         sandbox.cgroup.remove()
         del self._sandboxes[name]
-        self._free_uids.append(sandbox.uid)
-        error = IsolationUnavailable(
-            f"sandboxes cannot be made here: {reason}. They need Linux 5.12 and CAP_SYS_ADMIN; in a container, "
-            "run it privileged. --isolation=none runs functions without isolation"
-        )
+        self._free_slots.append(sandbox.slot)
+        error = IsolationUnavailable(self.ground.refusal(reason))
         if waiter := self._next_waiter():
             waiter.set_exception(error)
         log.error("%s", error)
@@ -305,41 +262,21 @@ class NamespaceFactory:
                     if answer["known"]:
                         await sandbox.gone.wait()
         sandbox.close_descriptors()
-        await _remove(sandbox.cgroup)
+        await remove(sandbox.cgroup)
         self._sandboxes.pop(sandbox.id, None)
-        self._free_uids.append(sandbox.uid)
-
-    def _new_image(self, name: str, size_mb: int) -> str:
-        template = tmp.make_template(self._directory / "images", size_mb)
-        image = self._directory / "images" / f"{name}-{size_mb}.tmp"
-        tmp.copy_image(template, image)
-        return str(image)
-
-    async def _probe_tmp(self) -> None:
-        try:
-            image = await asyncio.to_thread(self._new_image, "probe", DEFAULT_TMP_MB)
-            device, _ = tmp.attach(Path(image), self._directory / "devices")
-            os.close(device)
-            self._template = tmp.make_template(self._directory / "images", DEFAULT_TMP_MB)
-        except (OSError, tmp.CalledProcessError) as error:
-            self._why_no_disk_tmp = str(error)
-
-    async def _clear(self) -> None:
-        """Remove what a predecessor in this directory left: it may have been killed at any moment."""
-        with contextlib.suppress(FileNotFoundError):
-            hierarchies = cgroup.Hierarchies.from_text(self._record.read_text())
-            await _clear_cgroups(cgroup.Parent(hierarchies, self.name))
-            self._record.unlink()
-        self._egress.close()
-        for image in (self._directory / "images").glob("*.tmp"):
-            image.unlink()
+        self._free_slots.append(sandbox.slot)
 
     def _heard(self, message: dict[str, Any], descriptors: list[int]) -> None:
         if "ready" in message:
             listeners = [socket.socket(fileno=descriptor) for descriptor in descriptors]
             for listener in listeners:
                 listener.setblocking(False)
+            if message.get("no_egress") and self.ground.has_egress:
+                self.ground.without_egress(message["no_egress"])
+                log.warning("functions reach this cloud only and not the internet: %s", message["no_egress"])
             self._is_ready(message["ready"], listeners)
+        elif "unable" in message:
+            self._refused = message["unable"]
         elif "failed" in message:
             self._failed(message["failed"], message["reason"])
         elif "gone" in message:
@@ -348,22 +285,3 @@ class NamespaceFactory:
             self._failed(message["gone"], "its first process ended")
         elif "ended" in message:
             any(sandbox.ended(message["ended"], message["status"]) for sandbox in self._sandboxes.values())
-
-
-async def _clear_cgroups(parent: cgroup.Parent) -> None:
-    for name in parent.children():
-        left = parent.child(name)
-        with contextlib.suppress(FileNotFoundError):  # killed while it was being made or removed
-            left.thaw()
-        left.kill()
-        await _remove(left)
-    parent.remove()
-
-
-async def _remove(group: cgroup.Cgroup) -> None:
-    """The kernel lets a cgroup go a moment after its last process ended."""
-    for _ in range(REMOVE_ATTEMPTS):
-        if group.remove():
-            return
-        await asyncio.sleep(REMOVE_AGAIN_SECONDS)
-    log.error("a cgroup of a sandbox that ended cannot be removed")

@@ -32,7 +32,7 @@ _SUBSYSTEM = 10 << 8
 _BATCH_BEGIN, _BATCH_END = 0x10, 0x11
 _NEW_TABLE, _DELETE_TABLE, _NEW_CHAIN, _NEW_RULE = 0, 2, 3, 6
 _INET = 1
-_HOOK_INPUT, _HOOK_FORWARD, _HOOK_POSTROUTING = 1, 2, 4
+_HOOK_INPUT, _HOOK_FORWARD, _HOOK_OUTPUT, _HOOK_POSTROUTING = 1, 2, 3, 4
 _PRIORITY_FIRST, _PRIORITY_SOURCE_NAT = -10, 100
 _META_IN, _META_OUT, _META_FAMILY, _META_PROTOCOL = 6, 7, 15, 16
 _NETWORK_HEADER, _TRANSPORT_HEADER = 1, 2
@@ -86,6 +86,23 @@ def install(rules: Rules) -> None:
         messages.append(_rule(table, "forward", [*others, _verdict(_DROP)]))
     source = [*_payload(_NETWORK_HEADER, _SOURCE_AT, rules.addresses), _expression("masq")]
     messages.append(_rule(table, "postrouting", [_meta(_META_FAMILY), _compare(_EQUAL, bytes([_IPV4])), *source]))
+    _send(messages)
+
+
+def install_inside(link: str, resolver: str, blocked: Sequence[str]) -> None:
+    """In a sandbox's own network namespace: what leaves by `link` is IPv4, and not for the blocked networks."""
+    table = "pilotlight"
+    out = _name(_META_OUT, link, whole=True)
+    not_ipv4 = [_meta(_META_FAMILY), _compare(_DIFFERENT, bytes([_IPV4]))]
+    messages = [
+        _message(_NEW_TABLE, text(1, table)),
+        _chain(table, "output", "filter", _HOOK_OUTPUT, _PRIORITY_FIRST),
+        _rule(table, "output", [*out, *not_ipv4, _verdict(_DROP)]),
+    ]
+    for protocol in (socket.IPPROTO_UDP, socket.IPPROTO_TCP):
+        question = [*_to(f"{resolver}/32"), *_port(protocol, _DNS_PORT), _verdict(_ACCEPT)]
+        messages.append(_rule(table, "output", [*out, *question]))
+    messages += [_rule(table, "output", [*out, *_to(network), _verdict(_DROP)]) for network in blocked]
     _send(messages)
 
 

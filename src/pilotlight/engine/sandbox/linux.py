@@ -38,6 +38,7 @@ _AT_RECURSIVE = 0x8000
 _OPEN_TREE_CLONE = 1
 _OPEN_TREE_CLOEXEC = os.O_CLOEXEC
 _MOVE_MOUNT_F_EMPTY_PATH = 4
+_FSCONFIG_SET_FLAG = 0
 _FSCONFIG_SET_STRING = 1
 _FSCONFIG_CMD_CREATE = 6
 _FSMOUNT_CLOEXEC = 1
@@ -129,7 +130,8 @@ def set_mount_attributes(tree: int, attributes: int, *, recursive: bool = True) 
 
 
 def new_filesystem(kind: str, options: Iterable[tuple[str, str]], attributes: int = 0) -> int:
-    """A descriptor of a detached new mount, such as an overlay. An option may come more than once."""
+    """A descriptor of a detached new mount, such as an overlay. An option may come more than once; one without a value
+    is a flag."""
     context = _call(f"fsopen {kind}", _FSOPEN, kind.encode(), 1)
     try:
         for name, value in options:
@@ -137,9 +139,9 @@ def new_filesystem(kind: str, options: Iterable[tuple[str, str]], attributes: in
                 f"fsconfig {kind} {name}",
                 _FSCONFIG,
                 context,
-                _FSCONFIG_SET_STRING,
+                _FSCONFIG_SET_STRING if value else _FSCONFIG_SET_FLAG,
                 name.encode(),
-                value.encode(),
+                value.encode() if value else None,
                 0,
             )
         _call(f"fsconfig {kind}", _FSCONFIG, context, _FSCONFIG_CMD_CREATE, None, None, 0)

@@ -147,7 +147,9 @@ class Tree:
     target: str
 
 
-def collect(directories: Sequence[tuple[str, str]], layers: Sequence[str]) -> list[Tree]:
+def collect(
+    directories: Sequence[tuple[str, str]], layers: Sequence[str], *, in_user_namespace: bool = False
+) -> list[Tree]:
     """Detached read-only copies of host directories, and of layers merged, to be placed in a sandbox."""
     trees: list[Tree] = []
     with contextlib.ExitStack() as undo:
@@ -155,32 +157,38 @@ def collect(directories: Sequence[tuple[str, str]], layers: Sequence[str]) -> li
         for source, target in directories:
             trees.append(Tree(linux.copy_tree(source), target))
         if layers:
-            trees.append(Tree(_merged(layers), "/opt"))
+            trees.append(Tree(_merged(layers, in_user_namespace), "/opt"))
         for tree in trees:
             linux.set_mount_attributes(tree.descriptor, _READ_ONLY)
         undo.pop_all()
     return trees
 
 
-def _merged(layers: Sequence[str]) -> int:
+def _merged(layers: Sequence[str], in_user_namespace: bool) -> int:
     """One layer as it is; several as a read-only overlay, where a later one hides files of an earlier one."""
     if len(layers) == 1:
         return linux.copy_tree(layers[0])
     lower = ":".join(path.replace("\\", "\\\\").replace(":", "\\:") for path in reversed(layers))
-    return linux.new_filesystem("overlay", [("lowerdir", lower)])
+    return linux.new_filesystem("overlay", [("lowerdir", lower), *_user_extra(in_user_namespace)])
 
 
-def image_root(layers: Sequence[str]) -> int:
+def _user_extra(in_user_namespace: bool) -> list[tuple[str, str]]:
+    """An ordinary user's overlays keep their marks in attributes that an ordinary user can write."""
+    return [("userxattr", "")] if in_user_namespace else []
+
+
+def image_root(layers: Sequence[str], *, in_user_namespace: bool = False) -> int:
     """A detached overlay of an image's layers, the lowest first: read-only, and without setuid or devices."""
     topmost_first = list(reversed(layers))
+    extra = _user_extra(in_user_namespace)
     try:
-        tree = linux.new_filesystem("overlay", [("lowerdir+", path) for path in topmost_first])
+        tree = linux.new_filesystem("overlay", [*(("lowerdir+", path) for path in topmost_first), *extra])
     except OSError as error:
         if error.errno != errno.EINVAL:
             raise
         # Before Linux 6.8 all directories are one option, which may have 255 characters.
         escaped = [path.replace("\\", "\\\\").replace(":", "\\:") for path in topmost_first]
-        tree = linux.new_filesystem("overlay", [("lowerdir", ":".join(escaped))])
+        tree = linux.new_filesystem("overlay", [("lowerdir", ":".join(escaped)), *extra])
     linux.set_mount_attributes(tree, _READ_ONLY)
     return tree
 

@@ -11,14 +11,13 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from pilotlight.engine.sandbox import linux
-from pilotlight.engine.sandbox.cgroup import PROCESSES_MAX, Cgroup
+from pilotlight.engine.sandbox.census import Census
+from pilotlight.engine.sandbox.cgroup import Cgroup
 from pilotlight.engine.sandbox.contract import EXEC_REPORT, Entry, Launch
 from pilotlight.engine.sandbox.daemon import DaemonClient
+from pilotlight.engine.sandbox.ground import Ground
 
-NAMESPACES = linux.CLONE_NEWNS | linux.CLONE_NEWNET | linux.CLONE_NEWIPC | linux.CLONE_NEWUTS | linux.CLONE_NEWPID
-LIMITS = {"nofile": 1024, "core": 0, "nproc": PROCESSES_MAX, "memlock": 65536, "rtprio": 0, "nice": 20}
-"""AWS: a function may open 1,024 files and run 1,024 processes and threads."""
+_MEGABYTE = 1024 * 1024
 
 
 def shown_at_places(directories: Iterable[tuple[Path, str]]) -> list[tuple[str, str]]:
@@ -31,10 +30,20 @@ class NamespaceSandbox:
 
     isolated: bool = True
 
-    def __init__(self, name: str, *, uid: int, cgroup: Cgroup, daemon: DaemonClient, seccomp: bytes) -> None:
+    def __init__(
+        self, name: str, *, slot: int, ground: Ground, cgroup: Cgroup, daemon: DaemonClient, seccomp: bytes
+    ) -> None:
         self.id = name
-        self.uid = uid
+        self.slot = slot
+        self.uid = ground.uid(slot)
         self.cgroup = cgroup
+        self.charged = "memory" in ground.parent.hierarchies.limits()
+        self.joins: tuple[str, ...] = (
+            (f"/proc/{daemon.pid}/ns/user", f"/proc/{daemon.pid}/ns/pid_for_children") if ground.maps else ()
+        )
+        self._ground = ground
+        self._memory_mb: int | None = None
+        self._census: Census | None = None
         self.listener: socket.socket | None = None
         self.api_listener: socket.socket | None = None
         self._daemon = daemon
@@ -52,15 +61,25 @@ class NamespaceSandbox:
 
     def made(self, pidfd: int) -> None:
         self._holder = pidfd
+        if not self.charged:
+            self._census = Census(pidfd)
+
+    def limit_memory(self, memory_mb: int) -> None:
+        """Also for what is inside already."""
+        self._memory_mb = memory_mb
+        self.cgroup.limit_memory(memory_mb * _MEGABYTE)
+        if self._census is not None:
+            self._census.limit(self._ground.limits(memory_mb))
 
     def entry(self) -> Entry:
         plan: dict[str, Any] = {
             "holder": 0,
-            "namespaces": NAMESPACES,
+            "namespaces": self._ground.namespaces,
             "cgroups": list(range(1, 1 + len(self._join))),
             "uid": self.uid,
             "gid": self.uid,
-            "limits": LIMITS,
+            "groups": self._ground.groups,
+            "limits": self._ground.limits(self._memory_mb),
             "seccomp": self._seccomp,
             "directory": "/var/task",
         }
@@ -123,13 +142,22 @@ class NamespaceSandbox:
         self.cgroup.limit_cpu(vcpus)
 
     def freeze(self) -> None:
-        self.cgroup.freeze()
+        if self.cgroup.exists:
+            self.cgroup.freeze()
+        else:
+            self._daemon.tell("signal", id=self.id, number=int(signal.SIGSTOP))
 
     def thaw(self) -> None:
-        self.cgroup.thaw()
+        if self.cgroup.exists:
+            self.cgroup.thaw()
+        else:
+            self._daemon.tell("signal", id=self.id, number=int(signal.SIGCONT))
 
     def kill(self) -> None:
-        self.cgroup.kill()
+        if self.cgroup.exists:
+            self.cgroup.kill()
+        else:
+            self._daemon.tell("end", id=self.id)  # pid 1 takes all others with it
 
     async def destroy(self) -> None:
         if self.on_destroy is not None:
@@ -137,10 +165,13 @@ class NamespaceSandbox:
             await on_destroy(self)
 
     def memory_peak_bytes(self) -> int:
-        return self.cgroup.memory_peak_bytes()
+        return self._census.peak_bytes() if self._census is not None else self.cgroup.memory_peak_bytes()
 
     def reset_memory_peak(self) -> None:
-        self.cgroup.reset_memory_peak()
+        if self._census is not None:
+            self._census.reset()
+        else:
+            self.cgroup.reset_memory_peak()
 
     def out_of_memory(self) -> bool:
         return self.cgroup.out_of_memory()

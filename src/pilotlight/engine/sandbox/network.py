@@ -78,11 +78,16 @@ def connect(link: Link, outside: Netlink) -> None:
         own.request("eth0 up", _NEW_LINK, _interface(up=True) + text(_IFLA_IFNAME, _INSIDE))
         index = socket.if_nametoindex(_INSIDE)
         own.request("eth0 address", _NEW_ADDRESS, _address(index, link.address), CREATE | EXCLUSIVE)
-        for network in PRIVATE:
-            own.request(f"no route to {network}", _NEW_ROUTE, _route(network, None, 0), CREATE | EXCLUSIVE)
+        close_private(own)
         for resolver in link.resolvers:
             own.request("resolver", _NEW_ROUTE, _route(f"{resolver}/32", link.host_address, index), CREATE | EXCLUSIVE)
         own.request("default route", _NEW_ROUTE, _route("0.0.0.0/0", link.host_address, index), CREATE | EXCLUSIVE)
+
+
+def close_private(own: Netlink) -> None:
+    """Private networks have no route, in the namespace of `own`: connections to them are refused at once."""
+    for private in PRIVATE:
+        own.request(f"no route to {private}", _NEW_ROUTE, _route(private, None, 0), CREATE | EXCLUSIVE)
 
 
 def _set_up_host_end(link: Link, outside: Netlink) -> None:

@@ -29,6 +29,8 @@ class PlainSandbox:
     def __init__(self, identity: str, scratch: Path) -> None:
         self.id = identity
         self.isolated = False
+        self.charged = False
+        self.joins: tuple[str, ...] = ()
         self.listener: socket.socket | None = None
         self.api_listener: socket.socket | None = _loopback()
         self._scratch = scratch
@@ -178,4 +180,5 @@ class PlainFactory:
             "tmp": "TMPDIR in the data directory, without a limit",
             "network": "the host's",
             "freeze": "SIGSTOP",
+            "losses": [],
         }

@@ -1,4 +1,4 @@
-"""The one trusted helper that makes sandboxes, as root, single-threaded, beside the platform.
+"""The one trusted helper that makes sandboxes, single-threaded, beside the platform: as root, or in a user namespace.
 
 The platform has threads, and a process with threads can neither join namespaces nor fork safely. This one
 is started by exec, takes orders over a socket, and ends with everything it made when that socket closes:
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl  # now: inside a sandbox, its files may be a stranger's
+import json
 import os
 import select
 import signal
@@ -20,7 +21,7 @@ from typing import Any
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
 
-from pilotlight.engine.sandbox import channel, enter, holder, linux, mounts, network, tmp
+from pilotlight.engine.sandbox import channel, enter, holder, linux, mounts, network, slirp, tmp, userns
 from pilotlight.engine.sandbox.contract import EXEC_REPORT
 
 _INSIDE_DESCRIPTOR = 200
@@ -28,12 +29,17 @@ _INSIDE_DESCRIPTOR = 200
 
 
 class Daemon:
-    def __init__(self, platform: socket.socket) -> None:
+    def __init__(self, platform: socket.socket, *, rootless: bool) -> None:
         self._platform = platform
+        self._rootless = rootless
         self._holders: dict[str, int] = {}
         self._pidfds: dict[str, int] = {}
         self._spawned: set[int] = set()
-        self._lifeline_out, self._lifeline_in = os.pipe2(os.O_CLOEXEC)
+        self._ways_out: dict[str, int] = {}
+        """Rootless: what each sandbox's slirp4netns waits on; it ends when this is closed."""
+        self._helpers: set[int] = set()
+        # A socket and no pipe: where pid 1 has its function's own id, /proc would let the function open a pipe again.
+        self._lifeline_out, self._lifeline_in = socket.socketpair()
         self._mounts = os.open("/proc/self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
         self._network = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
         self._pids = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
@@ -86,6 +92,8 @@ class Daemon:
 
     def _act(self, message: dict[str, Any], descriptors: list[int]) -> tuple[dict[str, Any], list[int]]:
         match message["do"]:
+            case "hello":
+                return {}, []
             case "make":
                 return self._make(holder.Order.from_message(message["order"]))
             case "mount":
@@ -96,6 +104,8 @@ class Daemon:
                 return self._spawn(message, descriptors)
             case "socket":
                 return self._socket(message["id"])
+            case "signal":
+                return self._signal(message["id"], message["number"])
             case "end":
                 return self._end(message["id"])
             case other:
@@ -103,6 +113,12 @@ class Daemon:
 
     def _make(self, order: holder.Order) -> tuple[dict[str, Any], list[int]]:
         """Fork a holder into a new pid namespace; it builds the rest and tells the platform itself."""
+        pid = self._fork_inner(order) if order.ids else self._fork_holder(order)
+        self._holders[order.id] = pid
+        self._pidfds[order.id] = os.pidfd_open(pid)
+        return {"pid": pid}, [self._pidfds[order.id]]
+
+    def _fork_holder(self, order: holder.Order) -> int:
         linux.unshare(linux.CLONE_NEWPID)
         try:
             pid = os.fork()
@@ -111,11 +127,48 @@ class Daemon:
                 linux.setns(self._pids, linux.CLONE_NEWPID)
         if pid == 0:
             signal.set_wakeup_fd(-1)
-            enter.close_others((self._platform.fileno(), self._lifeline_out))
-            holder.run(order, self._platform, self._lifeline_out)
-        self._holders[order.id] = pid
-        self._pidfds[order.id] = os.pidfd_open(pid)
-        return {"pid": pid}, [self._pidfds[order.id]]
+            lifeline = self._lifeline_out.fileno()
+            enter.close_others((self._platform.fileno(), lifeline))
+            holder.run(order, self._platform, lifeline)
+        return pid
+
+    def _fork_inner(self, order: holder.Order) -> int:
+        """Rootless: the holder is in a user namespace of its own, and may have slirp4netns beside it."""
+        go, going = os.pipe2(os.O_CLOEXEC)
+        ready, readying = os.pipe2(os.O_CLOEXEC)
+        lifeline = self._lifeline_out.fileno()
+
+        def run() -> None:
+            signal.set_wakeup_fd(-1)
+            enter.close_others((self._platform.fileno(), lifeline, going, ready))
+            holder.run(order, self._platform, lifeline, slirp.Ends(going, ready) if order.slirp else None)
+
+        try:
+            pid = userns.fork_inner(order.ids, order.ids, run)
+            os.close(going)
+            going = -1
+            if order.slirp:
+                self._start_slirp(order, pid, go, readying)
+        finally:
+            for descriptor in (go, going, ready, readying):
+                if descriptor >= 0:
+                    os.close(descriptor)
+        return pid
+
+    def _start_slirp(self, order: holder.Order, holder_pid: int, go: int, readying: int) -> None:
+        """A child that waits for the holder's network namespace and firewall, and then becomes slirp4netns."""
+        ending, self._ways_out[order.id] = os.pipe2(os.O_CLOEXEC)
+        pid = os.fork()
+        if pid == 0:
+            try:
+                signal.set_wakeup_fd(-1)
+                enter.close_others((go, readying, ending))
+                if os.read(go, 1):
+                    slirp.execute(order.slirp or {}, holder_pid, readying, ending)
+            finally:
+                os._exit(1)
+        os.close(ending)
+        self._helpers.add(pid)
 
     def _mount(self, message: dict[str, Any]) -> tuple[dict[str, Any], list[int]]:
         """Attach what a program needs that is started before anyone knows for which function."""
@@ -132,14 +185,17 @@ class Daemon:
 
     def _furnish(self, message: dict[str, Any]) -> tuple[dict[str, Any], list[int]]:
         """Attach what one function needs, in its sandbox, which no code of the function's has seen yet."""
-        trees = mounts.collect(message["directories"], message["layers"])
-        device = tmp.attach(Path(message["image"]), Path(message["devices"])) if message["image"] else None
-        root = mounts.image_root(message["root"]) if message["root"] else None
+        trees = mounts.collect(message["directories"], message["layers"], in_user_namespace=self._rootless)
+        device = tmp.attach(Path(message["image"]), Path(message["devices"])) if message.get("image") else None
+        root = mounts.image_root(message["root"], in_user_namespace=self._rootless) if message["root"] else None
         try:
             linux.setns(self._pidfds[message["id"]], linux.CLONE_NEWNS)
             try:
                 if device is not None:
                     linux.unmount("/tmp")
+                elif message["tmp_mb"]:
+                    flags = linux.MS_REMOUNT | linux.MS_NOSUID | linux.MS_NODEV
+                    linux.mount("tmp", "/tmp", "tmpfs", flags, tmp.memory_options(message["tmp_mb"]))
                 if root is not None:
                     mounts.replace_root(root)
                 else:
@@ -154,7 +210,9 @@ class Daemon:
                 os.close(root)
             if device is not None:
                 os.close(device[0])
-        if message["disconnect"]:
+        if message["disconnect"] and self._rootless:
+            self._hang_up(message["id"])
+        elif message["disconnect"]:
             network.disconnect(self._pidfds[message["id"]], self._network)
         return {}, []
 
@@ -194,6 +252,17 @@ class Daemon:
             linux.setns(self._network, linux.CLONE_NEWNET)
         return {}, [made.detach()]
 
+    def _signal(self, sandbox: str, number: int) -> tuple[dict[str, Any], list[int]]:
+        """Rootless, without a cgroup: stop everything inside, or let it go on."""
+        if sandbox in self._pidfds:
+            userns.signal_all(self._pidfds[sandbox], self._pids, number)
+        return {}, []
+
+    def _hang_up(self, sandbox: str) -> None:
+        descriptor = self._ways_out.pop(sandbox, None)
+        if descriptor is not None:
+            os.close(descriptor)
+
     def _end(self, sandbox: str) -> tuple[dict[str, Any], list[int]]:
         pid = self._holders.get(sandbox)
         if pid is not None:
@@ -214,8 +283,12 @@ class Daemon:
             if holder_pid == pid:
                 del self._holders[name]
                 os.close(self._pidfds.pop(name))
+                self._hang_up(name)
                 message = {"gone": name}
         self._spawned.discard(pid)
+        if pid in self._helpers:
+            self._helpers.discard(pid)
+            return
         with contextlib.suppress(OSError):
             channel.send(self._platform, message)
 
@@ -254,7 +327,13 @@ def main() -> None:
     """Run with the platform's socket as the descriptor named by the first argument."""
     platform = socket.socket(fileno=int(sys.argv[1]))
     platform.set_inheritable(False)
-    daemon = Daemon(platform)
+    try:
+        if len(sys.argv) > 2:
+            userns.enter_outer(userns.Maps.from_message(json.loads(sys.argv[2])), platform)
+        daemon = Daemon(platform, rootless=len(sys.argv) > 2)
+    except OSError as error:
+        channel.send(platform, {"unable": str(error)})
+        return
     try:
         daemon.run()
     finally:

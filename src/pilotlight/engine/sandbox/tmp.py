@@ -21,7 +21,7 @@ from subprocess import CalledProcessError
 
 from pilotlight.engine.sandbox import linux
 
-__all__ = ["CalledProcessError", "attach", "copy_image", "make_template", "mount", "own"]
+__all__ = ["CalledProcessError", "attach", "copy_image", "make_template", "memory_options", "mount", "own"]
 
 _GET_FREE, _CONFIGURE = 0x4C82, 0x4C0A
 _AUTOCLEAR, _DIRECT_IO = 4, 16
@@ -33,6 +33,11 @@ _KEPT_BACK_BYTES_MAX = 4096 * _BLOCK_BYTES
 """ext4 keeps a fiftieth for itself, to never run out while it writes late, and no more than this."""
 _ATTEMPTS = 20
 _MEGABYTE = 1024 * 1024
+
+
+def memory_options(size_mb: int) -> str:
+    """For a tmpfs in its place, where there is no disk to be had: mount(2)'s data. The kernel charges what it holds."""
+    return f"size={size_mb}m,nr_inodes={size_mb * _MEGABYTE // _INODE_EVERY_BYTES},mode=700"
 
 
 def make_template(directory: Path, size_mb: int) -> Path:

@@ -5,6 +5,7 @@ the bootstrap's socket, its output, then the sandbox's own. The answer names the
 says how.
 
 The plan, as JSON:
+  joins      user namespace and pid namespace to live in, or nothing
   enter      path of `enter.py`
   mounts     place → directory: what is bound over an empty /var of our own, so that modules have the paths that they
              have in a sandbox
@@ -81,6 +82,7 @@ def main():
     control = socket.socket(fileno=int(sys.argv[1]))
     plan = json.loads(sys.argv[2])
     enter = load_enter(plan["enter"])
+    join(control, plan["joins"])
     mount(plan["mounts"])
     bootstrap = load_bootstrap(plan["bootstrap"])
     preload(plan["boto3"])
@@ -162,6 +164,21 @@ def load_enter(path):
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+def join(control, namespaces):
+    """Where the sandboxes of an ordinary user are: in there we may fork into them. Pids take a fork."""
+    if not namespaces:
+        return
+    libc = ctypes.CDLL(None, use_errno=True)
+    opened = [os.open(path, os.O_RDONLY) for path in namespaces]
+    for descriptor in opened:
+        check(libc.setns(descriptor, 0), "setns")
+        os.close(descriptor)
+    pid = os.fork()
+    if pid:
+        control.close()
+        os._exit(os.WEXITSTATUS(os.waitpid(pid, 0)[1]))
 
 
 def mount(places):
