@@ -332,6 +332,7 @@ def main() -> None:
             userns.enter_outer(userns.Maps.from_message(json.loads(sys.argv[2])), platform)
         daemon = Daemon(platform, rootless=len(sys.argv) > 2)
     except OSError as error:
+        channel.receive(platform)  # an order that were left unread would take our answer from the platform
         channel.send(platform, {"unable": str(error)})
         return
     try:
