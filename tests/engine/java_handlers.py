@@ -267,6 +267,37 @@ EVENTS = {
             return in.getRecords().get(0).getDynamodb().getApproximateCreationDateTime().getTime(); } }""",
 }
 
+_SNAPS = """
+        public class Snap implements RequestHandler<String, List<Object>>, CRAC.Resource {
+          static final String UUID_OF_THIS = UUID.randomUUID().toString();
+          static final List<Object> seen = new ArrayList<>();
+          static Snap kept;
+          static class Second implements CRAC.Resource {
+            public void beforeCheckpoint(CONTEXT c) {
+              seen.add("second before"); }
+            public void afterRestore(CONTEXT c) {
+              seen.add("second after"); } }
+          final Second second = new Second();
+          public Snap() {
+            kept = this;
+            seen.add("init");
+            CRAC.Core.getGlobalContext().register(this);
+            CRAC.Core.getGlobalContext().register(second); }
+          public void beforeCheckpoint(CONTEXT c)
+            throws Exception { fail("before"); seen.add("before"); }
+          public void afterRestore(CONTEXT c)
+            throws Exception { fail("after"); seen.add("after"); }
+          static void fail(String when) throws Exception {
+            if (when.equals(System.getenv("FAIL"))) throw new IOException("at " + when); }
+          public List<Object> handleRequest(String in, com.amazonaws.services.lambda.runtime.Context c) {
+            List<Object> told = new ArrayList<>(seen);
+            told.add(System.getenv("AWS_LAMBDA_INITIALIZATION_TYPE"));
+            told.add(System.getenv("AWS_LAMBDA_LOG_STREAM_NAME") == null);
+            told.add(UUID_OF_THIS);
+            return told; } }"""
+_CRAC = "com.amazonaws.services.lambda.crac"
+SNAPS = _SNAPS.replace("CONTEXT", "CRAC.Context<? extends CRAC.Resource>").replace("CRAC", _CRAC)
+
 HANDLERS = EVENTS | {
     f"{package}.{name}": source
     for package, classes in (("kinds", _KINDS), ("fails", _FAILS), ("logs", _LOGS))

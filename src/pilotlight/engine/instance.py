@@ -159,19 +159,20 @@ class Instance:
         try:
             async with asyncio.timeout(seconds_max):
                 kind, body = await self._ready
+                if self.state is State.DEAD:
+                    raise ConnectionError  # ended while it was starting: the node stops
                 if kind == frames.READY:
                     await self._runtime_is_ready()
-        except ExtensionFailed as failed:
-            raise self.without(failed) from None
+        except ExtensionFailed as gone:
+            raise self.without(gone) from None
         except TimeoutError:
             raise self._init_failed(InitFailed(self, "timeout", "")) from None
         except ConnectionError:
             if self.company is not None and self.company.fault is not None:
                 raise self.without(self.company.fault) from None
-            code, memory = await self._exit_code(), self.sandbox.out_of_memory()
-            failure = failures.exited("", code, out_of_memory=memory)
-            how = failures.how_it_ended(code)
-            raise self._init_failed(InitFailed(self, "error", failure.error_type, how=how)) from None
+            code = await self._exit_code()
+            kind_of = failures.exited("", code, out_of_memory=self.sandbox.out_of_memory()).error_type
+            raise self._init_failed(InitFailed(self, "error", kind_of, how=failures.how_it_ended(code))) from None
         if kind == frames.INIT_FAILED:
             raise self._init_failed(InitFailed(self, "error", error_type(body), payload=body))
         took_ms = (self._clock.monotonic() - self._init_began) * 1000

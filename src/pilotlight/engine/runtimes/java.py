@@ -50,7 +50,7 @@ _COLLECTOR = re.compile(r"-XX:\+Use\w+GC\b")
 
 
 class JavaRuntime:
-    restores = False
+    restores = True
 
     def __init__(
         self, *, jvms: Jvms, bootstrap: Path, endpoint: str, egress: bool, caches: ClassCaches | None = None
@@ -109,6 +109,7 @@ class JavaRuntime:
             "function_name": version.name,
             "function_version": version.version,
             "memory_mb": version.memory_mb,
+            "snap_start": version.snap_start,
         }
 
     def sort(self, version: FunctionVersion) -> Hashable | None:
@@ -154,7 +155,8 @@ class JavaRuntime:
             return await self._start(version, sandbox, self.environment(version, sandbox), options, path)
 
         def frame(sandbox: Sandbox) -> dict[str, object]:
-            return self.start_frame(version, sandbox, {}, "")
+            # Hooks are for instances that will be used.
+            return self.start_frame(version, sandbox, {}, "") | {"snap_start": False}
 
         return Training(take=take, start=start, frame=frame)
 

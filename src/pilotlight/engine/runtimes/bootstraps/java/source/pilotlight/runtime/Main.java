@@ -1,5 +1,6 @@
 package pilotlight.runtime;
 
+import com.amazonaws.services.lambda.crac.Core;
 import com.amazonaws.services.lambda.runtime.LambdaRuntime;
 import com.amazonaws.services.lambda.runtime.LambdaRuntimeInternal;
 import java.io.IOError;
@@ -15,6 +16,7 @@ import java.util.Map;
  * Java runtime.
  */
 public final class Main {
+    private static final int EXIT_HOOK = 64;
     private static final String TRACE = "com.amazonaws.xray.traceHeader";
 
     private final Wire wire;
@@ -44,16 +46,17 @@ public final class Main {
         // AWS: a name that was not found is asked for again after a second.
         java.security.Security.setProperty("networkaddress.cache.negative.ttl",
             System.getenv().getOrDefault("AWS_LAMBDA_JAVA_NETWORKADDRESS_CACHE_NEGATIVE_TTL", "1"));
+        System.setProperty("org.crac.Core.Compat", Core.class.getPackageName());
+        boolean snapStart = Boolean.TRUE.equals(start.get("snap_start"));
         Handler handler;
         try {
             handler = Handler.load((String) start.get("handler"));
         } catch (Throwable error) {
-            Throwable told = error instanceof Fault ? error : Fault.of(error, true);
-            logger.finish();
-            logger.failure(told);
-            wire.send(Wire.INIT_FAILED, Fault.answer(told));
-            System.exit(1);
+            endInit(error instanceof Fault ? error : Fault.of(error, true), 1);
             return;
+        }
+        if (snapStart) {
+            hook(() -> Core.getGlobalContext().beforeCheckpoint(null));
         }
         logger.finish();
         wire.send(Wire.READY, "");
@@ -65,8 +68,32 @@ public final class Main {
             byte[] body = wire.receive();
             if (wire.kind == Wire.INVOKE) {
                 answer(handler, body);
+            } else if (wire.kind == Wire.RESTORE && snapStart) {
+                hook(() -> Core.getGlobalContext().afterRestore(null));
+                logger.finish();
+                wire.send(Wire.READY, "");
             }
         }
+    }
+
+    private interface Hook {
+        void run() throws Exception;
+    }
+
+    /** AWS: a hook that fails ends the process with 64. */
+    private void hook(Hook hook) {
+        try {
+            hook.run();
+        } catch (Throwable error) {
+            endInit(Fault.trimmed(error), EXIT_HOOK);
+        }
+    }
+
+    private void endInit(Throwable error, int code) {
+        logger.finish();
+        logger.failure(error);
+        wire.send(Wire.INIT_FAILED, Fault.answer(error));
+        System.exit(code);
     }
 
     /** Loads what invocations will need, without one, for the archive that this machine writes when it ends. */

@@ -20,6 +20,7 @@ final class Wire {
     static final int LOG = 'L';
     static final int INIT_FAILED = 'X';
     static final int LEAVING = 'G';
+    static final int RESTORE = 'E';
 
     private static final int HEAD_BYTES = 5;
     private static final int BUFFER_BYTES = 8192; // Java reads more than this by way of a buffer that it allocates anew
