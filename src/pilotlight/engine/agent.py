@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import Any, Protocol
 
 from pilotlight.clock import Clock
-from pilotlight.engine.admission import Admission
+from pilotlight.engine.admission import Admission, Starts
 from pilotlight.engine.company import programs
 from pilotlight.engine.contract import (
     CredentialSource,
@@ -124,6 +124,7 @@ class Agent:
         self._init_seconds = init_seconds
         self._warm_instances_max = warm_instances_max
         self._admission = Admission()
+        self._starts = Starts(clock, self._give_back)
         self._idle: dict[str, list[Instance]] = {}
         self._all: set[Instance] = set()
         self._ending: set[Instance] = set()
@@ -153,28 +154,36 @@ class Agent:
             self._admission.leave(invocation.limits)
 
     async def _invoke_cold(self, version: FunctionVersion, invocation: Invocation) -> Outcome:
-        stream, version = self._stream_name(version), self._as_it_starts(version)
-        try:
-            if version.snap_start:
-                instance = await self._restored(version, stream)
-            else:
-                instance = await self._start(version, stream)
-        except InitFailed:
-            pass
-        else:
+        instance = await self._starts.wait_turn(version.arn, version.key)
+        if instance is not None:
             return await self._invoke_on(instance, invocation)
-        # AWS: an init that failed is tried again within the first invocation, and then has the function's own time.
-        began = self._clock.monotonic()
+        began: float | None = None
+        try:
+            stream, version = self._stream_name(version), self._as_it_starts(version)
+            try:
+                if version.snap_start:
+                    instance = await self._restored(version, stream)
+                else:
+                    instance = await self._start(version, stream)
+            except InitFailed:
+                # AWS: it is tried again within the first invocation, and then has the function's own time.
+                began = self._clock.monotonic()
+                try:
+                    instance = await self._start_again(version, stream, invocation)
+                except InitFailed as failed:
+                    return failed.instance.fail_first(invocation, failed, began)
+        finally:
+            self._starts.leave()
+        return await self._invoke_on(instance, invocation, began=began)
+
+    async def _start_again(self, version: FunctionVersion, stream: str, invocation: Invocation) -> Instance:
         seconds = float(version.timeout_seconds)
         if invocation.deadline_ms is not None:
             seconds = (invocation.deadline_ms - self._clock.wall_ms()) / 1000
-        try:
-            instance = await self._start(version, stream, again_for=seconds)
-        except InitFailed as failed:
-            return failed.instance.fail_first(invocation, failed, began)
+        instance = await self._start(version, stream, again_for=seconds)
         if version.snap_start:
             await self._restore(instance)
-        return await self._invoke_on(instance, invocation, began=began)
+        return instance
 
     def _as_it_starts(self, version: FunctionVersion) -> FunctionVersion:
         """Without SnapStart where its runtime has none here."""
@@ -250,7 +259,7 @@ class Agent:
             return  # `Provisioning.tend` replaces a dead one
         if instance.state is State.DEAD or instance.retired or self._closed:
             self._end_later(instance)
-        else:
+        elif not self._starts.hand_over(instance):
             self._idle.setdefault(instance.version.key, []).append(instance)
 
     # Starting and ending.
