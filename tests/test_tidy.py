@@ -34,6 +34,7 @@ LAYERS = (
     "cost",
     "observability",
     "testing",
+    "event_patterns",
     "protocols",
     "storage",
     "background",
