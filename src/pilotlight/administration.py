@@ -51,7 +51,7 @@ class Administration:
             "data": str(self._node.directory.path),
             "services": sorted(self._node.registry.entries),
             "isolation": self._node.factory.describe(),
-            "runtimes": await asyncio.to_thread(self._node.interpreters.found),
+            "runtimes": await asyncio.to_thread(self._node.languages.found),
             "instances": self._node.agent.describe(),
             "warnings": [*self._node.warnings, *self._node.languages.warnings()],
         }

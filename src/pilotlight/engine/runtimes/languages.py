@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+from pilotlight.engine.contract import RuntimeUnavailable
 from pilotlight.engine.runtimes import image
 from pilotlight.engine.runtimes.class_caches import ClassCaches
 from pilotlight.engine.runtimes.interpreters import Interpreters
@@ -68,6 +69,7 @@ class Languages:
             endpoint=endpoint,
             egress=egress,
         )
+        self._nodes, self._rubies, self._jvms = nodes, rubies, jvms
         self._finders = (self.interpreters, nodes, rubies, jvms)
         self.runtimes = Runtimes(
             {
@@ -84,6 +86,22 @@ class Languages:
     def warnings(self) -> list[str]:
         """Runtimes that something else serves, as far as they were asked for."""
         return [text for finder in self._finders for text in finder.warnings.values()]
+
+    def found(self) -> dict[str, str]:
+        """Runtime → the version that is here, or how to get one, for `pilotlight status`. It may start processes."""
+        nodes, rubies, jvms = self._nodes.found(), self._rubies.found(), self._jvms.found()
+        found = self.interpreters.found()
+        found |= {f"nodejs{major}.x": node.version for major, node in sorted(nodes.items())}
+        found |= {"ruby{}.{}".format(*release): ruby.version for release, ruby in sorted(rubies.items())}
+        found |= {f"java{major}": jvm.version for major, jvm in sorted(jvms.items())}
+        found |= {"provided.al2, provided.al2023": "any program, and container images"}
+        for runtime, finder in (("nodejs22.x", self._nodes), ("ruby3.3", self._rubies), ("java21", self._jvms)):
+            if not finder.found():
+                try:
+                    finder.for_runtime(runtime)
+                except RuntimeUnavailable as error:
+                    found[runtime] = f"none: {error}"
+        return found
 
     def close(self) -> None:
         self.zygotes.close()
