@@ -23,6 +23,7 @@ CODES = {
     "lambda": "ValidationException",
     "events": "ValidationException",
     "logs": "InvalidParameterException",
+    "ecr": "InvalidParameterException",
     "apigatewayv2": "BadRequestException",
     "iam": "ValidationError",
     "sts": "ValidationError",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import shutil
@@ -13,7 +14,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from pilotlight.testing.cloud import Cloud
+from pilotlight.testing.cloud import Cloud, launch, start, stop
 from tests.images import Image, RegistryClient, entry, image, tar
 
 ROLE = "arn:aws:iam::000000000000:role/images"
@@ -282,3 +283,65 @@ def test_a_list_of_images_is_not_supported(cloud: Cloud, functions: Any, push: A
 def test_an_unnamed_foreign_registry_is_refused_by_name(functions: Any) -> None:
     code, message = refused(lambda: create(functions, "registry.example.com/app:v1"))
     assert (code, "PILOTLIGHT_REGISTRIES" in message) == ("NotImplemented", True)
+
+
+def test_a_stack_waits_until_its_function_is_active(cloud: Cloud, functions: Any, push: Any) -> None:
+    push(made())
+    push(made(b"no tar" * 100), "broken")
+    stacks = cloud.client("cloudformation")
+
+    def template(tag: str) -> str:
+        code = {"ImageUri": f"{URI}:{tag}"}
+        properties = {"FunctionName": "app", "PackageType": "Image", "Role": ROLE, "Code": code, "Timeout": 10}
+        return json.dumps({"Resources": {"App": {"Type": "AWS::Lambda::Function", "Properties": properties}}})
+
+    quickly = {"Delay": 0.1, "MaxAttempts": 200}
+    stacks.create_stack(StackName="s", TemplateBody=template("v1"))
+    stacks.get_waiter("stack_create_complete").wait(StackName="s", WaiterConfig=quickly)
+    assert invoke(functions) == "/bin/serve one two in /, hello"
+    stacks.update_stack(StackName="s", TemplateBody=template("broken"))
+    deadline = time.monotonic() + 30
+    while stacks.describe_stacks(StackName="s")["Stacks"][0]["StackStatus"] != "UPDATE_ROLLBACK_COMPLETE":
+        assert time.monotonic() < deadline
+    assert invoke(functions) == "/bin/serve one two in /, hello"
+
+
+@pytest.mark.slow
+def test_an_image_of_another_registry_that_the_operator_named(cloud: Cloud, push: Any) -> None:
+    """The first cloud is the other one's foreign registry, with a password of its own."""
+    pushed = made()
+    push(pushed)
+    token = cloud.client("ecr").get_authorization_token()["authorizationData"][0]["authorizationToken"]
+    place = cloud.endpoint.removeprefix("http://")
+    login = base64.b64decode(token).decode()
+    with start(environment={"PILOTLIGHT_REGISTRIES": f"public.ecr.aws,{login}@{place}"}) as other:
+        trust = {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}
+        document = json.dumps({"Version": "2012-10-17", "Statement": [trust]})
+        other.client("iam").create_role(RoleName="images", AssumeRolePolicyDocument=document)
+        functions = other.client("lambda")
+        create(functions, f"{place}/app:v1")
+        assert invoke(functions) == "/bin/serve one two in /, hello"
+        code = functions.get_function(FunctionName="app")["Code"]
+        assert code["ResolvedImageUri"] == f"{place}/app@{pushed.digest}"
+
+
+@pytest.mark.slow
+def test_a_pull_goes_on_after_a_kill(tmp_path: Path) -> None:
+    """What was acknowledged as Pending becomes Active, whoever was killed meanwhile."""
+    first = launch(tmp_path)
+    trust = {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}
+    document = json.dumps({"Version": "2012-10-17", "Statement": [trust]})
+    first.client("iam").create_role(RoleName="images", AssumeRolePolicyDocument=document)
+    first.client("ecr").create_repository(repositoryName="app")
+    RegistryClient(first.endpoint).push("app", made(tar([("big", os.urandom(8 << 20))])), "v1")
+    create(first.client("lambda"), wait=False)
+    assert first.process is not None
+    first.process.kill()
+    stop(first)
+    second = launch(tmp_path)
+    try:
+        functions = second.client("lambda")
+        assert settled(functions)["State"] == "Active"
+        assert invoke(functions) == "/bin/serve one two in /, hello"
+    finally:
+        stop(second)

@@ -27,10 +27,12 @@ CONFIGURED = (
     "SnapStart",
     "FileSystemConfigs",
     "DurableConfig",
+    "ImageConfig",
 )
 ZIP_TIME = (1980, 1, 1, 0, 0, 0)
 PROVISION_SECONDS_MAX = 600
 PROVISION_POLL_SECONDS = 0.05
+PULL_SECONDS_MAX = 900
 INLINE = {"python": "index.py", "nodejs": "index.js"}
 
 
@@ -71,6 +73,7 @@ class Function:
             if not (at.again and error.code == "ResourceConflictException"):
                 raise
         await at.made(name)
+        await _pulled(at, name, properties)
         await self._reserve(at, name, {}, properties)
         return _function(at, name)
 
@@ -81,6 +84,7 @@ class Function:
         if old.get("Code") != new.get("Code") or old.get("Architectures") != new.get("Architectures"):
             code = pick(new, "Architectures")
             await at.call("lambda", "UpdateFunctionCode", FunctionName=name, **_code(new), **code)
+            await _pulled(at, name, new)
         if _configuration(old) != _configuration(new):
             configuration = {"Description": "", "Layers": [], **_configuration(new)}
             if "Environment" not in configuration and "Environment" in old:
@@ -112,6 +116,21 @@ class Function:
             await at.call("lambda", "UntagResource", Resource=arn, TagKeys=gone)
         if after:
             await at.call("lambda", "TagResource", Resource=arn, Tags=after)
+
+
+async def _pulled(at: Context, name: str, properties: Properties) -> None:
+    """AWS: a stack goes on when the function is active, which a container image takes a while to become."""
+    if "ImageUri" not in properties["Code"]:
+        return
+    async with asyncio.timeout(PULL_SECONDS_MAX):
+        while True:
+            found = await at.call("lambda", "GetFunctionConfiguration", FunctionName=name)
+            if "Failed" in (found["State"], found["LastUpdateStatus"]):
+                reason = found.get("StateReason") or found.get("LastUpdateStatusReason", "")
+                raise AwsError("InvalidRequest", f"{reason} ({found.get('LastUpdateStatusReasonCode', '')})")
+            if found["State"] == "Active" and found["LastUpdateStatus"] == "Successful":
+                return
+            await asyncio.sleep(PROVISION_POLL_SECONDS)
 
 
 def _function(at: Context, name: str) -> Made:

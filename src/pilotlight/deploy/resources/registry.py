@@ -10,6 +10,7 @@ from pilotlight.deploy.resources import (
     awslambda,
     cloudformation,
     dynamodb,
+    ecr,
     events,
     iam,
     logs,
@@ -24,6 +25,7 @@ def resource_types() -> dict[str, ResourceType]:
     files: tuple[Iterable[object], ...] = (
         s3.TYPES,
         dynamodb.TYPES,
+        ecr.TYPES,
         iam.TYPES,
         awslambda.TYPES,
         logs.TYPES,
