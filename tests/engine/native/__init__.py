@@ -6,11 +6,13 @@ import hashlib
 import os
 import shutil
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 HERE = Path(__file__).parent
+CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "pilotlight-tests"
 BUILD_SECONDS = 600
 
 
@@ -32,14 +34,28 @@ def rust() -> Path:
     return _built(HERE / "rust", "rust", ["sh", "-c", script], {})
 
 
+def cached(name: str, make: Callable[[Path], None]) -> Path:
+    """What `make` puts into a directory, once."""
+    target = CACHE / name
+    if not target.exists():
+        CACHE.mkdir(parents=True, exist_ok=True)
+        made = target.with_suffix(f".{os.getpid()}")
+        try:
+            make(made)
+        except (OSError, subprocess.CalledProcessError) as error:
+            shutil.rmtree(made, ignore_errors=True)
+            pytest.skip(f"cannot be had here: {error}")
+        made.rename(target)
+    return target
+
+
 def _built(source: Path, name: str, command: list[str], environment: dict[str, str]) -> Path:
     digest = hashlib.sha256()
     for path in sorted(path for path in source.rglob("*") if path.is_file() and path.name != "Cargo.lock"):
         digest.update(path.read_bytes())
-    cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "pilotlight-tests"
-    target = cache / f"{name}-{digest.hexdigest()[:16]}"
+    target = CACHE / f"{name}-{digest.hexdigest()[:16]}"
     if not target.exists():
-        cache.mkdir(parents=True, exist_ok=True)
+        CACHE.mkdir(parents=True, exist_ok=True)
         made = target.with_suffix(f".{os.getpid()}")
         built = subprocess.run(
             [part.replace("{target}", str(made)) for part in command],
