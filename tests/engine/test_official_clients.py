@@ -93,10 +93,19 @@ CLIENTS = {
                {"errorType": "ValueError", "errorMessage": "no"}),
     "node": (node, ("app.js", NODE), 'exec node node_modules/.bin/aws-lambda-ric "$_HANDLER"', "app.handler",
              {"errorType": "TypeError", "errorMessage": "no"}),
-    "java": (java, ("App.txt", ""), 'exec java -XX:TieredStopAtLevel=1 -XX:+UseSerialGC -cp "$LAMBDA_TASK_ROOT:'
+    "java": (java, ("App.txt", ""), 'exec "$JAVA" -XX:TieredStopAtLevel=1 -XX:+UseSerialGC -cp "$LAMBDA_TASK_ROOT:'
              '$LAMBDA_TASK_ROOT/lib/*" com.amazonaws.services.lambda.runtime.api.client.AWSLambda "$_HANDLER"',
              "App::handle", {"errorType": "java.lang.IllegalStateException", "errorMessage": "no"}),
 }  # fmt: skip
+
+
+def whole_java() -> str:
+    """One that keeps its settings beside it, as a bundled one does. Debian keeps them in /etc, outside the sandbox."""
+    for java in (*sorted(Path("/usr/lib/jvm").glob("*/bin/java")), Path("/opt/java/bin/java")):
+        settings = java.parent.parent / "conf" / "security" / "java.security"
+        if settings.is_file() and settings.resolve().is_relative_to(java.resolve().parent.parent):
+            return str(java)
+    return ""
 
 
 def deployed(world: World, language: str, **options: Any) -> FunctionVersion:
@@ -113,7 +122,10 @@ def deployed(world: World, language: str, **options: Any) -> FunctionVersion:
 @pytest.mark.parametrize("language", ["python", pytest.param("node", marks=HEAVY), pytest.param("java", marks=HEAVY)])
 async def test_the_official_client_answers_and_fails(provided: World, language: str) -> None:
     needs(*{"python": [SYSTEM_PYTHON], "node": ["npm", "node"], "java": ["mvn", "javac", "java"]}[language])
-    version = deployed(provided, language)
+    java = whole_java() if provided.isolation == "namespaces" else shutil.which("java")
+    if language == "java" and not java:
+        pytest.skip("no Java of this host works without the host's /etc")
+    version = deployed(provided, language, environment={"JAVA": java or ""})
     told = {"request_id": "8476a536-e9f4-11e8-9739-2dfe598c3fcd", "client_context": '{"custom": {"a": "b"}}'}
     answer = await provided.answer(version, {}, **told)
     answer[3] = int(answer[3])
