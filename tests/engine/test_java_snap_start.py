@@ -16,7 +16,7 @@ import pytest_asyncio
 from pilotlight.engine.contract import FunctionVersion, RestoreFailed
 from pilotlight.engine.runtimes.jvms import Jvms
 from pilotlight.engine.snapshots import SNAPSHOTS_EACH
-from tests.engine.conftest import needs_root
+from tests.engine.conftest import needs_linux
 from tests.engine.java import compiled, java
 from tests.engine.java_handlers import SNAPS
 from tests.engine.world import World, world
@@ -37,7 +37,7 @@ def code(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest_asyncio.fixture(
-    scope="session", loop_scope="session", params=["plain", pytest.param("namespaces", marks=needs_root)]
+    scope="session", loop_scope="session", params=["plain", pytest.param("namespaces", marks=needs_linux)]
 )
 async def snapping(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
     async with world(tmp_path_factory.mktemp("snap"), request.param, "exec", init_seconds=20.0) as made:
