@@ -29,6 +29,7 @@ class Registry(ThreadingHTTPServer):
 
 class Handler(BaseHTTPRequestHandler):
     server: Registry
+    protocol_version = "HTTP/1.1"
 
     def do_GET(self) -> None:
         host, authorization = self.headers["Host"], self.headers.get("Authorization", "")
@@ -42,7 +43,7 @@ class Handler(BaseHTTPRequestHandler):
             return self._send(200, self.server.made.blobs[place.path.rpartition("/")[2]])
         if authorization != f"Bearer {TOKEN}":
             challenge = f'Bearer realm="http://{host}/token",service="s",scope="repository:team/app:pull"'
-            return self._send(401, b"", {"WWW-Authenticate": challenge})
+            return self._send(401, b'{"errors": []}', {"WWW-Authenticate": challenge})
         if place.path.endswith(("/manifests/v1", self.server.made.digest)):
             data = self.server.made.manifest + (b" " if self.server.lies else b"")
             return self._send(200, data, {"Content-Type": OCI_IMAGE})

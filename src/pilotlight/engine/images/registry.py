@@ -89,7 +89,7 @@ class RegistryClient:
         except urllib3.exceptions.HTTPError as error:
             raise Unreachable(f"{self._reference.host} stopped in the middle: {error}") from None
         finally:
-            response.release_conn()
+            response.close()
 
     def _get(self, path: str, headers: Mapping[str, str]) -> urllib3.BaseHTTPResponse:
         response = self._send(self._base + path, headers)
@@ -118,7 +118,7 @@ class RegistryClient:
             place = response.headers.get("location")
             if response.status not in (301, 302, 303, 307, 308) or not place:
                 return response
-            response.release_conn()
+            response.close()
             address = urljoin(address, place)
             if urlsplit(address).scheme not in ("https", origin[0]):
                 break
@@ -127,7 +127,7 @@ class RegistryClient:
     def _answer_challenge(self, response: urllib3.BaseHTTPResponse) -> None:
         """What Docker's clients do: ask the realm for a token, or send the password itself."""
         challenge = response.headers.get("www-authenticate", "")
-        response.release_conn()
+        response.close()
         scheme, _, rest = challenge.partition(" ")
         if scheme.lower() == "basic" and self._basic:
             self._authorization = f"Basic {self._basic}"
@@ -158,5 +158,5 @@ def _limited(response: urllib3.BaseHTTPResponse, most: int) -> bytes:
         if size > most:
             raise Unreachable("the registry sends more than it should")
         chunks.append(piece)
-    response.release_conn()
+    response.close()
     return b"".join(chunks)
