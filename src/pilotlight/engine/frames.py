@@ -11,6 +11,8 @@ import struct
 from collections.abc import Callable
 from typing import cast
 
+from pilotlight.engine.pace import Pace
+
 START, READY, INVOKE, RESPONSE, FAILURE, LOG, INIT_FAILED, LEAVING = (ord(letter) for letter in "SRIOFLXG")
 RESTORE = ord("E")
 """A version with SnapStart is about to be invoked: READY follows once its hooks have run, or INIT_FAILED."""
@@ -34,6 +36,7 @@ class Channel(asyncio.Protocol):
         self._buffer = bytearray()
         self._skip = 0
         self._skipped: tuple[int, int] | None = None
+        self._pace = Pace(self._pause, self._resume)
 
     @property
     def connected(self) -> bool:
@@ -51,6 +54,7 @@ class Channel(asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         self._transport = None
+        self._pace.close()
         if self._on_lost is not None:
             self._on_lost()
 
@@ -61,6 +65,14 @@ class Channel(asyncio.Protocol):
     def close(self) -> None:
         if self._transport is not None:
             self._transport.abort()
+
+    def _pause(self) -> None:
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.pause_reading()
+
+    def _resume(self) -> None:
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.resume_reading()
 
     def data_received(self, data: bytes) -> None:
         if self._skip:
@@ -85,6 +97,7 @@ class Channel(asyncio.Protocol):
                 return
             body = bytes(buffer[HEAD.size : end])
             del buffer[:end]
+            self._pace.spend(size if kind == LOG else 0, 1)
             self._on_frame(kind, body, size)
 
     def _discard(self, data: bytes) -> bytes:
@@ -93,6 +106,7 @@ class Channel(asyncio.Protocol):
         self._skip -= taken
         if self._skip == 0 and self._skipped is not None:
             (kind, size), self._skipped = self._skipped, None
+            self._pace.spend(size if kind == LOG else 0, 1)
             self._on_frame(kind, b"", size)
         return data[taken:]
 

@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from pilotlight.engine.frames import Channel
+from pilotlight.engine.pace import Pace
 
 OUTPUT_CHUNK = 65536
 EARLY_BYTES_MAX = 65536
@@ -23,8 +24,9 @@ class Output:
         self._early = b""
         self._sink: Callable[[bytes], None] | None = None
         self._open = True
+        self._pace = Pace(self._pause, self._resume)
         os.set_blocking(descriptor, False)
-        asyncio.get_running_loop().add_reader(descriptor, self._readable)
+        self._resume()
 
     def attach(self, sink: Callable[[bytes], None]) -> None:
         self._sink = sink
@@ -35,8 +37,17 @@ class Output:
     def close(self) -> None:
         if self._open:
             self._open = False
+            self._pace.close()
             asyncio.get_running_loop().remove_reader(self._descriptor)
             os.close(self._descriptor)
+
+    def _pause(self) -> None:
+        if self._open:
+            asyncio.get_running_loop().remove_reader(self._descriptor)
+
+    def _resume(self) -> None:
+        if self._open:
+            asyncio.get_running_loop().add_reader(self._descriptor, self._readable)
 
     def _readable(self) -> None:
         try:
@@ -46,6 +57,7 @@ class Output:
         if not data:
             self.close()
         elif self._sink is not None:
+            self._pace.spend(len(data), data.count(b"\n"))
             self._sink(data)
         elif len(self._early) < EARLY_BYTES_MAX:
             self._early += data

@@ -23,7 +23,10 @@ log = logging.getLogger(__name__)
 FLUSH_SECONDS = 0.05
 BACK_OFF_SECONDS = 1.0
 LINES_MAX = 100_000
+BYTES_MAX = 64 * 1024 * 1024
+"""Of text that waits to be written. Lines are as long as their function likes."""
 LINES_AT_ONCE = 5_000
+BYTES_AT_ONCE = 8 * 1024 * 1024
 EXPIRE_AT_ONCE = 1_000
 
 Gate = Callable[[str, str, str], Awaitable[bool]]
@@ -38,6 +41,10 @@ class _Entry:
     stream: str
     lines: tuple[tuple[int, str], ...]
 
+    @property
+    def size(self) -> int:
+        return sum(len(text) for _, text in self.lines)
+
 
 class LogBuffer:
     """The engine's `LogSink`. `run` belongs to a task group; `flush` brings out what is there at once."""
@@ -48,18 +55,21 @@ class LogBuffer:
         self._gate = gate
         self._entries: list[_Entry] = []
         self._count = 0
+        self._bytes = 0
         self.dropped = 0
         self._woken = asyncio.Event()
         self._busy = asyncio.Lock()
 
     def write(self, *, account: str, region: str, group: str, stream: str, lines: Sequence[tuple[int, str]]) -> None:
-        if self._count + len(lines) > LINES_MAX:
-            self.dropped += len(lines)
-            return
         # AWS: the messages of Lambda's text logs end in a newline.
         ended = tuple((at_ms, text if text.endswith("\n") else text + "\n") for at_ms, text in lines)
-        self._entries.append(_Entry(account, region, group, stream, ended))
+        entry = _Entry(account, region, group, stream, ended)
+        if self._count + len(lines) > LINES_MAX or self._bytes + entry.size > BYTES_MAX:
+            self.dropped += len(lines)
+            return
+        self._entries.append(entry)
         self._count += len(lines)
+        self._bytes += entry.size
         self._woken.set()
 
     async def run(self) -> None:
@@ -79,15 +89,17 @@ class LogBuffer:
         async with self._busy:
             while self._entries:
                 batch: list[_Entry] = []
-                size = 0
-                while size < LINES_AT_ONCE and len(batch) < len(self._entries):
+                count = size = 0
+                while count < LINES_AT_ONCE and size < BYTES_AT_ONCE and len(batch) < len(self._entries):
                     entry = self._entries[len(batch)]
                     batch.append(entry)
-                    size += len(entry.lines)
+                    count += len(entry.lines)
+                    size += entry.size
                 wanted = [entry for entry in batch if entry.lines and await self._permitted(entry)]
                 await self._database.write(_append_all, wanted, self._clock.wall_ms(), self._clock.now_ms())
                 del self._entries[: len(batch)]
-                self._count -= size
+                self._count -= count
+                self._bytes -= size
             if self.dropped:
                 log.warning("%d log lines were dropped: they came faster than they could be written", self.dropped)
                 self.dropped = 0

@@ -90,6 +90,18 @@ async def test_lines_that_come_too_fast_are_dropped_and_counted(
     assert "1 log lines were dropped" in caplog.text
 
 
+async def test_long_lines_are_dropped_by_their_size(cloud: Logs, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(logs, "BYTES_MAX", 1000)
+    cloud.write("s", "x" * 900)
+    cloud.write("s", "y" * 900)
+    assert cloud.buffer.dropped == 1
+    await cloud.buffer.flush()
+    cloud.write("s", "z" * 900)
+    await cloud.buffer.flush()
+    events = (await cloud.call("get_log_events", logGroupName="/aws/lambda/f", logStreamName="s"))["events"]
+    assert [event["message"][0] for event in events] == ["x", "z"]
+
+
 async def test_events_are_read_forward_and_backward_by_tokens(made: Logs) -> None:
     await made.put("1", "2", "3", "4", "5")
     last = await made.call("get_log_events", logGroupName="g", logStreamName="s", limit=2)
