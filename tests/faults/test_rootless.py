@@ -57,7 +57,7 @@ def as_ordinary(home: Path, *arguments: str) -> None:
 
 
 def test_the_attacks_fail_without_root_too(home: Path) -> None:
-    as_ordinary(home, "tests/faults/test_sandbox_attacks.py")
+    as_ordinary(home, "tests/faults/test_sandbox_attacks.py", "tests/faults/test_kernel_attacks.py")
 
 
 def test_the_engines_contract_holds_without_root(home: Path) -> None:
