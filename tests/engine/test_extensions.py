@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from pilotlight.engine.contract import FunctionVersion
+from pilotlight.engine.company import programs
+from pilotlight.engine.contract import ContainerImage, FunctionVersion
 from tests.engine.test_provided import CLIENT, ECHO, PYTHON, custom
 from tests.engine.world import World
 
@@ -354,3 +355,20 @@ def handler(event, context):
     after = await provided.answer(version)
     assert after - before < 15
     await end(provided, version)
+
+
+async def test_an_images_extensions_are_those_that_its_upper_layers_leave(plain: World, tmp_path: Path) -> None:
+    lower, upper, hostile = (tmp_path / name for name in ("lower", "upper", "hostile"))
+    for layer_root in (lower, upper):
+        (layer_root / "opt" / "extensions").mkdir(parents=True)
+    for name in ("one", "two"):
+        (lower / "opt" / "extensions" / name).write_text("")
+    (upper / "opt" / "extensions" / "three").write_text("")
+    (upper / "opt" / "extensions" / "one").mkdir()  # stands for a device, which only root makes
+    hostile.mkdir()
+    (hostile / "opt").symlink_to("/usr")
+    image = ContainerImage(
+        layers=(lower, upper, hostile), argv=("/a",), working_directory="/", environment={}, digest="sha256:1"
+    )
+    found = programs(plain.version(ECHO, image=image), isolated=True)
+    assert found == ["/opt/extensions/three", "/opt/extensions/two"]

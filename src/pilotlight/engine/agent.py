@@ -308,7 +308,7 @@ class Agent:
                 instance.attend(api, self._later)
             instance.initialising(*runtime.describe(version), again=again_for is not None)
             init_seconds = self._init_seconds if again_for is None else again_for
-            if version.layers and (extensions := programs(version, isolated=sandbox.isolated)):
+            if (version.layers or version.image) and (extensions := programs(version, isolated=sandbox.isolated)):
                 began = self._clock.monotonic()
                 await instance.start_extensions(extensions, environment, init_seconds)
                 init_seconds -= self._clock.monotonic() - began

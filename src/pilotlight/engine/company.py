@@ -8,7 +8,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import Callable, Coroutine, Mapping
+import stat
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -43,12 +44,23 @@ class ExtensionFailed(Exception):
 def programs(version: FunctionVersion, *, isolated: bool) -> list[str]:
     """The files of `/opt/extensions`, in order, as the function sees them. A later layer hides an earlier one's."""
     found: dict[str, str] = {}
-    for layer in version.layers:
+    for folder in _folders(version):
         with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-            for path in (layer / "extensions").iterdir():
-                if path.is_file():
-                    found[path.name] = f"/opt/extensions/{path.name}" if isolated else str(path)
+            for entry in os.scandir(folder):
+                kind = entry.stat(follow_symlinks=False).st_mode
+                if stat.S_ISREG(kind) or stat.S_ISLNK(kind):
+                    found[entry.name] = f"/opt/extensions/{entry.name}" if isolated else entry.path
+                else:  # in an image's layer, a device says that the file is gone
+                    found.pop(entry.name, None)
     return [found[name] for name in sorted(found)]
+
+
+def _folders(version: FunctionVersion) -> Iterator[Path]:
+    """Where they are on the host. A stranger's links lead nowhere: they are the host's paths here."""
+    roots = version.layers if version.image is None else tuple(root / "opt" for root in version.image.layers)
+    for root in roots:
+        if not root.is_symlink() and not (root / "extensions").is_symlink():
+            yield root / "extensions"
 
 
 class Company:
