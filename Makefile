@@ -3,7 +3,7 @@ BIN := .venv/bin
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: java help setup check fmt test test-all demo up faults bench coverage lock
+.PHONY: java help setup check fmt test test-all demo up faults bench soak coverage lock
 
 help: ## List the commands
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -45,8 +45,12 @@ faults: setup ## Kill the platform at random moments, fifty times, and in the mi
 	$(BIN)/python -m tests.faults.invocations --rounds 5
 
 bench: setup ## Measure, beside Moto's server in the same run
+	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m compileall -q src benchmarks
 	$(BIN)/pip install --quiet --disable-pip-version-check 'moto[server]>=5'
 	$(BIN)/python -m benchmarks.run
+
+soak: setup ## Ten minutes at 80 % of what the machine can do; what is left at the end must be what was there before
+	$(BIN)/python -m benchmarks.soak
 
 coverage: setup ## Write docs/reference/coverage.md from the code
 	$(BIN)/python -m tests.coverage_table

@@ -20,6 +20,7 @@ from typing import Any
 
 import boto3
 
+from benchmarks import bursts
 from benchmarks.client import Make, Result, Signer, load
 from pilotlight.testing.cloud import Cloud, launch, stop
 
@@ -126,8 +127,28 @@ def lambda_measures(cloud: Cloud, pid: int) -> None:
         def warm(_: int, path: str = path) -> bytes:
             return signer.request("lambda", "POST", path, b"{}")
 
-        for callers in (1, 8, 16):
+        for callers in (1, 8, 16, 32):
             measure(endpoint, pid, f"invoke, warm, {memory_mb} MB", warm, callers=callers)
+
+
+def engine_measures(cloud: Cloud, pid: int) -> None:
+    lambdas = client(cloud.endpoint, "lambda")
+
+    def make(name: str, code: str, **more: Any) -> None:
+        lambdas.create_function(
+            FunctionName=name,
+            Runtime=RUNTIME,
+            Handler="app.handler",
+            Role="arn:aws:iam::000000000000:role/bench",
+            Code={"ZipFile": package(code)},
+            MemorySize=1769,
+            Timeout=30,
+            **more,
+        )
+
+    bursts.burst_measures(cloud.endpoint, make, say)
+    bursts.snapstart_measures(cloud.endpoint, lambdas, make, say)
+    bursts.density_measures(cloud.endpoint, pid, make, say, cpu_seconds)
 
 
 def table_and_bucket(endpoint: str) -> None:
@@ -164,12 +185,8 @@ def data_measures(endpoint: str, pid: int, label: str) -> None:
 
 
 def idle_measures(cloud: Cloud, took: float, pid: int) -> None:
-    pss = 0
-    for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
-        if line.startswith("Pss:"):
-            pss = int(line.split()[1])
     say("start to Ready", seconds=took)
-    say("idle memory of the platform (PSS)", mb=pss / 1024)
+    say("idle memory of the platform (PSS)", mb=bursts.pss_kb(pid) / 1024)
 
 
 @contextlib.contextmanager
@@ -204,6 +221,7 @@ def main() -> None:
             idle_measures(cloud, took, pid)
             table_and_bucket(cloud.endpoint)
             lambda_measures(cloud, pid)
+            engine_measures(cloud, pid)
             data_measures(cloud.endpoint, pid, "pilotlight")
         finally:
             stop(cloud)

@@ -199,22 +199,21 @@ class Node:
         self, principals: Principals, group: asyncio.TaskGroup, stack: contextlib.AsyncExitStack
     ) -> Agent:
         self.factory = make_factory(self.settings, self.directory.path / "sandboxes", self.ids)
-        try:
-            await self.factory.start()
-        except IsolationUnavailable as error:
-            raise StartError(str(error)) from None
-        stack.push_async_callback(self.factory.close)
-        self.warnings += self.factory.describe()["losses"]
-        self.languages = await asyncio.to_thread(
-            Languages,
-            self.directory.path / "runtime",
-            self.factory,
-            group,
-            endpoint=self.endpoint,
-            egress=self.settings.egress,
-            strict=self.settings.strict_runtimes,
-            class_caches=self.directory.path / "class-caches",
+        # Beside one another: the first makes a sandbox, the second links some thousand files of boto3.
+        _, self.languages = await asyncio.gather(
+            self._start_factory(stack),
+            asyncio.to_thread(
+                Languages,
+                self.directory.path / "runtime",
+                self.factory,
+                group,
+                endpoint=self.endpoint,
+                egress=self.settings.egress,
+                strict=self.settings.strict_runtimes,
+                class_caches=self.directory.path / "class-caches",
+            ),
         )
+        self.warnings += self.factory.describe()["losses"]
         self.interpreters = self.languages.interpreters
         stack.callback(self.languages.close)
         agent = Agent(
@@ -230,6 +229,13 @@ class Node:
         )
         stack.push_async_callback(agent.close)
         return agent
+
+    async def _start_factory(self, stack: contextlib.AsyncExitStack) -> None:
+        try:
+            await self.factory.start()
+        except IsolationUnavailable as error:
+            raise StartError(str(error)) from None
+        stack.push_async_callback(self.factory.close)
 
     async def _services(
         self, principals: Principals, group: asyncio.TaskGroup, stack: contextlib.AsyncExitStack
