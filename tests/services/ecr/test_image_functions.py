@@ -345,3 +345,18 @@ def test_a_pull_goes_on_after_a_kill(tmp_path: Path) -> None:
         assert invoke(functions) == "/bin/serve one two in /, hello"
     finally:
         stop(second)
+
+
+def test_extensions_of_the_image_start_beside_it(functions: Any, push: Any) -> None:
+    extension = """#!/bin/sh
+api="http://$AWS_LAMBDA_RUNTIME_API/2020-01-01/extension"
+name='Lambda-Extension-Name: beside'
+headers=$(wget -q -S -O /dev/null --header "$name" --post-data '{"events": []}' "$api/register" 2>&1)
+id=$(echo "$headers" | sed -n 's/.*[Ee]xtension-[Ii]dentifier: *//p' | head -n 1 | tr -d '\\r')
+echo here >/tmp/beside
+wget -q -O /dev/null --header "Lambda-Extension-Identifier: $id" "$api/event/next"
+"""
+    gone = tar([("opt/extensions/gone", b"#!/bin/none", 0o755)])
+    push(made(gone, tar([("opt/extensions/.wh.gone", b""), ("opt/extensions/beside", extension.encode(), 0o755)])))
+    create(functions)
+    assert look(functions, "cat /tmp/beside") == "here;"
