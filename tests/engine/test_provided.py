@@ -412,3 +412,14 @@ async def test_a_shell_script_is_a_runtime(provided: World) -> None:
     """
     version = provided.version(files={"bootstrap": script}, runtime="provided.al2023", handler="x")
     assert (await provided.invoke(version, {"a": 1})).payload == b'Echoing {"a": 1}'
+
+
+async def test_an_exec_wrapper_may_start_a_runtime_of_its_own_in_place_of_ours(provided: World) -> None:
+    """So do web adapters: the function's own server is started, and something beside it asks for invocations."""
+    files = {"wrapper": PYTHON + ECHO.replace("event)", "['wrapped', event])"), "lambda_client.py": CLIENT}
+    folder = provided.folder({**files, "app.py": ""})
+    place = "/var/task/wrapper" if provided.isolation == "namespaces" else f"{folder}/wrapper"
+    version = provided.version(code=folder, environment={"AWS_LAMBDA_EXEC_WRAPPER": place})
+    assert await provided.answer(version, 1) == ["wrapped", 1]
+    await provided.quiet()
+    assert await provided.answer(version, 2) == ["wrapped", 2]

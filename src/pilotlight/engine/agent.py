@@ -332,7 +332,7 @@ class Agent:
         try:
             return await runtime.start(instance.version, instance.sandbox, environment)
         except EntrypointInvalid as error:
-            raise instance.not_started(error) from None
+            raise instance.not_started("Runtime.InvalidEntrypoint", str(error)) from None
 
     async def _serve_endpoint(self, instance: Instance, access_key_id: str) -> None:
         version, listener = instance.version, instance.sandbox.listener

@@ -72,9 +72,10 @@ class Company:
         *,
         later: Callable[[Coroutine[Any, Any, None]], None],
         written: Callable[[bytes], None],
+        moved: Callable[[], None],
         failed: Callable[[], None],
     ) -> None:
-        """`written` gets what they print, `failed` is called when one has ended before its time."""
+        """`written` gets what they print, `moved` is called when one has moved on, `failed` when one ended early."""
         self.extensions: Extensions = api.extensions
         self.fault: ExtensionFailed | None = None
         self._sandbox = sandbox
@@ -82,13 +83,16 @@ class Company:
         self._clock = clock
         self._later = later
         self._written = written
+        self._moved = moved
         self._failed = failed
+        api.changed = self._has_changed
         self._changed = asyncio.Event()
         self._running: dict[Extension, int] = {}
         self._ending = False
 
-    def changed(self) -> None:
+    def _has_changed(self) -> None:
         self._changed.set()
+        self._moved()
 
     async def start(self, paths: list[str], environment: Mapping[str, str]) -> None:
         """Start them all, and wait until each has registered. Raises ExtensionFailed."""

@@ -16,7 +16,7 @@ from typing import Any
 from pilotlight.clock import Clock
 from pilotlight.engine import failures, frames
 from pilotlight.engine.company import Company, ExtensionFailed
-from pilotlight.engine.contract import EntrypointInvalid, FunctionVersion, Invocation, LogSink, Outcome
+from pilotlight.engine.contract import FunctionVersion, Invocation, LogSink, Outcome
 from pilotlight.engine.failures import Failure
 from pilotlight.engine.frames import Channel
 from pilotlight.engine.life_cycle import Event, State, after
@@ -98,15 +98,14 @@ class Instance:
         self._timer: asyncio.TimerHandle | None = None
         self._timer_due = 0.0
         self._telling: Telling | None = None
+        self._later: Callable[[Coroutine[Any, Any, None]], None] | None = None
         self._end_reason = "spindown"
 
     def attend(self, api: RuntimeApi, later: Callable[[Coroutine[Any, Any, None]], None]) -> None:
         """What is inside may call, and have extensions beside it."""
-        self.api = api
-        self.company = Company(
-            self.sandbox, api, self._clock, later=later, written=self._lines.of_extensions, failed=self._on_lost
-        )
-        api.changed = self._extension_moved
+        self.api, self._later = api, later
+        written, moved, failed = self._lines.of_extensions, self._extension_moved, self._on_lost
+        self.company = Company(self.sandbox, api, self._clock, later=later, written=written, moved=moved, failed=failed)
         kind = "provisioned-concurrency" if self.provisioned else "on-demand"
         self._telling = self._lines.telling = Telling(self.version, api.telemetry, kind=kind, instance=self.sandbox.id)
 
@@ -140,7 +139,9 @@ class Instance:
             self.channel = self.api.runtime
         else:
             self.channel = wires.channel
-        self.channel.attach(self._on_frame, self._on_lost)
+            if self.api is not None:
+                self.api.runtime.attach(self._on_other_runtime, self._on_lost)
+        self.channel.attach(self._on_frame, self._on_channel_lost)
         wires.output.attach(self._lines.native)
 
     async def watch(self) -> None:
@@ -148,9 +149,6 @@ class Instance:
         if self.process is not None and self.api is not None:
             await self.process.wait()
             self.api.runtime.lost()
-
-    def not_started(self, error: EntrypointInvalid) -> InitFailed:
-        return self._init_failed(InitFailed(self, "error", "Runtime.InvalidEntrypoint", how=str(error)))
 
     async def initialise(self, start: Mapping[str, Any], seconds_max: float) -> None:
         """Hand over the start, and wait until the handler is loaded. Raises InitFailed."""
@@ -164,12 +162,12 @@ class Instance:
                 if kind == frames.READY:
                     await self._runtime_is_ready()
         except ExtensionFailed as gone:
-            raise self.without(gone) from None
+            raise self.not_started(gone.error_type, gone.how) from None
         except TimeoutError:
             raise self._init_failed(InitFailed(self, "timeout", "")) from None
         except ConnectionError:
-            if self.company is not None and self.company.fault is not None:
-                raise self.without(self.company.fault) from None
+            if self.company is not None and (fault := self.company.fault) is not None:
+                raise self.not_started(fault.error_type, fault.how) from None
             code = await self._exit_code()
             kind_of = failures.exited("", code, out_of_memory=self.sandbox.out_of_memory()).error_type
             raise self._init_failed(InitFailed(self, "error", kind_of, how=failures.how_it_ended(code))) from None
@@ -192,13 +190,13 @@ class Instance:
             async with asyncio.timeout(seconds_max):
                 await self.company.start(paths, environment)
         except ExtensionFailed as failed:
-            raise self.without(failed) from None
+            raise self.not_started(failed.error_type, failed.how) from None
         except TimeoutError:
             raise self._init_failed(InitFailed(self, "timeout", "")) from None
 
-    def without(self, failed: ExtensionFailed) -> InitFailed:
-        """An extension did not start, or is gone."""
-        return self._init_failed(InitFailed(self, "error", failed.error_type, how=failed.how))
+    def not_started(self, error_type: str, how: str) -> InitFailed:
+        """A program of the function's own, bootstrap or extension, could not be, or is gone."""
+        return self._init_failed(InitFailed(self, "error", error_type, how=how))
 
     async def _runtime_is_ready(self) -> None:
         """AWS: from here on no extension can register, and all that have must be ready too."""
@@ -567,25 +565,24 @@ class Instance:
 
     def _runtime_done(self, under: UnderWay, status: str = "", error_type: str = "") -> None:
         """AWS: extensions are told at once when the runtime is done, and finish after that."""
-        if under.extensions is None or self._telling is None:
-            return
-        answer = under.answer
-        if not status:
-            status = "error" if answer is not None and answer[0] == frames.FAILURE else "success"
-        self._telling.runtime_done(
-            under.request_id,
-            under.trace_id,
-            status=status,
-            error_type=error_type,
-            duration_ms=(self._clock.monotonic() - under.began) * 1000,
-            began_ms=under.began_ms,
-            answered_ms=under.answered_ms if answer is not None else None,
-            produced=answer[2] if answer is not None else 0,
-        )
+        if under.extensions is not None and self._telling is not None:
+            duration_ms = (self._clock.monotonic() - under.began) * 1000
+            self._telling.runtime_done(under, duration_ms, status=status, error_type=error_type)
+
+    def _on_other_runtime(self, kind: int, body: bytes, size: int) -> None:
+        """An exec wrapper has started a runtime of its own in place of ours, and that one asks over HTTP."""
+        if self._later is not None and self.api is not None and self._ready is not None and not self._ready.done():
+            self._over_http = True
+            self.channel = self.api.runtime
+            self._later(self.watch())
+        if self._over_http:
+            self._on_frame(kind, body, size)
+
+    def _on_channel_lost(self) -> None:
+        if not (self._over_http and self.channel.connected):  # a runtime that took over has no use for it
+            self._on_lost()
 
     def _extension_moved(self) -> None:
-        if self.company is not None:
-            self.company.changed()
         if self._under is not None:
             self._under.wake()
 

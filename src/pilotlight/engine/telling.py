@@ -6,11 +6,13 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+from pilotlight.engine import frames
 from pilotlight.engine.contract import FunctionVersion
 from pilotlight.engine.report import Report
 from pilotlight.engine.runtime_api.extensions import Extension
 from pilotlight.engine.runtime_api.records import span
 from pilotlight.engine.runtime_api.telemetry import Telemetry
+from pilotlight.engine.under_way import UnderWay
 
 
 class Telling:
@@ -51,30 +53,20 @@ class Telling:
         record = {"requestId": request_id, "version": self._version.version, **_tracing(trace_id)}
         self._telemetry.tell("platform.start", record)
 
-    def runtime_done(
-        self,
-        request_id: str,
-        trace_id: str,
-        *,
-        status: str,
-        error_type: str = "",
-        duration_ms: float,
-        began_ms: int,
-        answered_ms: float | None = None,
-        produced: int = 0,
-    ) -> None:
+    def runtime_done(self, under: UnderWay, duration_ms: float, *, status: str = "", error_type: str = "") -> None:
+        kind, _, produced = under.answer or (frames.RESPONSE, b"", 0)
         record: dict[str, Any] = {
-            "requestId": request_id,
-            "status": status,
+            "requestId": under.request_id,
+            "status": status or ("error" if kind == frames.FAILURE else "success"),
             "metrics": {"durationMs": round(duration_ms, 3), "producedBytes": produced},
-            **_tracing(trace_id),
+            **_tracing(under.trace_id),
         }
-        if answered_ms is not None:
-            overhead = max(0.0, duration_ms - answered_ms)
+        if under.answer is not None:
+            answered_at = under.began_ms + int(under.answered_ms)
             record["spans"] = [
-                span("responseLatency", began_ms, answered_ms),
-                span("responseDuration", began_ms + int(answered_ms), 0.0),
-                span("runtimeOverhead", began_ms + int(answered_ms), overhead),
+                span("responseLatency", under.began_ms, under.answered_ms),
+                span("responseDuration", answered_at, 0.0),
+                span("runtimeOverhead", answered_at, max(0.0, duration_ms - under.answered_ms)),
             ]
         self._telemetry.tell("platform.runtimeDone", _with(record, error_type))
 
