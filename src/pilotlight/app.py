@@ -39,6 +39,7 @@ from pilotlight.engine.images.cache import ImageCache
 from pilotlight.engine.packages import Packages
 from pilotlight.engine.runtimes.languages import Languages
 from pilotlight.engine.sandbox.choose import make_factory
+from pilotlight.event_sources.queues import QueueMappings
 from pilotlight.event_sources.schedule import Schedules
 from pilotlight.gateway.journey import Gateway
 from pilotlight.gateway.local import LocalPages
@@ -257,6 +258,7 @@ class Node:
                 ids=ids,
                 packages=packages,
                 images=self.shelf,
+                wake_mappings=self.wake_mappings,
                 wake_pulls=self.wake_pulls,
                 invoker=MeteredInvoker(self.agent, self.meter),
                 roles=RoleTrust(principals, self.policies, REGION),
@@ -314,7 +316,10 @@ class Node:
         wake = Hint()
         parts = sqs.make_parts(self.database, self.clock, self.ids, endpoint=lambda: self.endpoint, wake=wake)
         wake.reconciler = Reconciler("queues", parts.work, self.clock)
-        self.reconcilers.append(wake.reconciler)
+        mappings = QueueMappings(self.database, self.cloud, self.clock, self.lambda_parts.mapped)
+        self.wake_mappings.wake = mappings.wake
+        parts.waiters.on_wake(mappings.wake)
+        self.reconcilers += [wake.reconciler, mappings.reconciler]
         return parts.service
 
     def _klayers(self) -> KlayersSource:
@@ -339,6 +344,7 @@ class Node:
         cache = ImageCache(self.directory.path / "images", self.ids)
         self.shelf = ImageShelf(cache, self.cloud, self.images.shared, self.clock, self.settings)
         self.wake_pulls = Hint()
+        self.wake_mappings = Hint()
 
     def _background(self, wake_delivery: Hint, wake_provisioning: Hint, wake_schedules: Hint) -> None:
         """The reconcilers, in the order in which one hands work to the next."""

@@ -173,6 +173,7 @@ def build(database: Database, clock: Clock | None = None) -> Bench:
         ids=Ids(),
         packages=MemoryPackages(),
         images=NoImages(),
+        wake_mappings=lambda: wakes.append("mappings"),
         wake_pulls=lambda: wakes.append("pulls"),
         invoker=engine,
         roles=TrustedRoles(),

@@ -5,8 +5,8 @@ synchronous, asynchronous, streamed and dry invocations; alias weights; reserved
 functions as destinations; durable functions (see `durable`); function URLs; loops of functions, found by the trace
 header; code signing as far as it goes without signatures (see `code_signing`). Stored: tracing mode; SnapStart of
 Java and .NET; the ids of a VPC, which costs the function its way to the internet. Refused
-by name: file systems, KMS keys, dead-letter queues, destinations other than functions, event source mappings,
-capacity providers, tags of anything but functions.
+by name: file systems, KMS keys, dead-letter queues, destinations other than functions, sources of mappings other
+than queues (see `mappings`), capacity providers, tags of anything but functions.
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ from pilotlight.services.awslambda.guard import LambdaGuard
 from pilotlight.services.awslambda.images import Pulls
 from pilotlight.services.awslambda.invocations import Invocations
 from pilotlight.services.awslambda.layers import Layers
+from pilotlight.services.awslambda.mappings.operations import EventSourceMappings
+from pilotlight.services.awslambda.mappings.running import MappedFunctions
 from pilotlight.services.awslambda.permissions import Permissions
 from pilotlight.services.awslambda.provisioning import Provisioning
 from pilotlight.services.awslambda.recursion import RecursionConfigs
@@ -49,6 +51,8 @@ class LambdaParts:
     """For a Reconciler, which `Surroundings.wake_durable` wakes."""
     pulls: Pulls
     """For a Reconciler, which `Surroundings.wake_pulls` wakes."""
+    mapped: MappedFunctions
+    """For `event_sources`: functions that read from queues."""
     resolver: Resolver
     surroundings: Surroundings
 
@@ -83,7 +87,11 @@ def make_service(parts: Surroundings) -> LambdaParts:
         RecursionConfigs(parts, resolver),
         CodeSigningConfigs(parts),
         ResourcePolicies(parts),
+        EventSourceMappings(parts),
     )
     service = Service(name="lambda", nouns=nouns, guard=LambdaGuard(parts.database))
     pulls = Pulls(parts, resolver.forget)
-    return LambdaParts(service, Asynchronous(parts, resolver), Provisioning(parts), durable, pulls, resolver, parts)
+    mapped = MappedFunctions(parts, resolver)
+    return LambdaParts(
+        service, Asynchronous(parts, resolver), Provisioning(parts), durable, pulls, mapped, resolver, parts
+    )

@@ -56,9 +56,18 @@ class LambdaGuard:
             return [Access(f"lambda:{operation}", params["CodeSigningConfigArn"])]
         if "Resource" in params:
             return [Access(f"lambda:{operation}", params["Resource"])]
-        if "FunctionName" not in params:
+        if operation.endswith("EventSourceMapping"):
+            return self._on_mapping(operation, params, caller)
+        if "FunctionName" not in params or operation == "ListEventSourceMappings":
             return [Access(f"lambda:{operation}", "*")]
         return self._on_function(operation, params, caller)
+
+    def _on_mapping(self, operation: str, params: Params, caller: Caller) -> Sequence[Access]:
+        """AWS: the function is a condition, `lambda:FunctionArn`, of whoever makes or changes one."""
+        named = {"lambda:FunctionArn": _function_arn(params, caller)} if params.get("FunctionName") else {}
+        uuid = params.get("UUID")
+        arn = f"arn:aws:lambda:{caller.region}:{caller.account}:event-source-mapping:{uuid}" if uuid else "*"
+        return [Access(f"lambda:{operation}", arn, named)]
 
     def _on_function(self, operation: str, params: Params, caller: Caller) -> Sequence[Access]:
         arn = _function_arn(params, caller)

@@ -128,6 +128,8 @@ class Surroundings:
     """Called after a durable execution has changed: when it next falls due may be another time."""
     wake_pulls: Callable[[], None]
     """Called after a function of an image was made or changed."""
+    wake_mappings: Callable[[], None]
+    """Called after an event source mapping was made or changed."""
     wake_provisioning: Callable[[], None]
     """Called after provisioned concurrency, or what it stands on, has changed."""
     spawn: Callable[[Coroutine[Any, Any, None]], object]

@@ -26,6 +26,8 @@ class Parts:
     service: Service
     work: Callable[[], Awaitable[int | None]]
     """For a `background.Reconciler`."""
+    waiters: Waiters
+    """For whoever reads from queues: wakes those that wait for messages."""
 
 
 def make_parts(
@@ -34,4 +36,4 @@ def make_parts(
     """`endpoint` is where people reach this cloud; `wake` tells the reconciler that there is work."""
     around = Surroundings(database, clock, ids, Urls(endpoint), Waiters(clock), Sequences(clock, ids), wake)
     nouns = [Queues(around), Sending(around), Receiving(around), Permissions(around), Moves(around)]
-    return Parts(Service(name="sqs", nouns=nouns, guard=SqsGuard(database)), Maintenance(around).work)
+    return Parts(Service(name="sqs", nouns=nouns, guard=SqsGuard(database)), Maintenance(around).work, around.waiters)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Callable
 
 from pilotlight.clock import Clock
 
@@ -15,14 +16,23 @@ class Waiters:
 
     def __init__(self, clock: Clock) -> None:
         self._events: dict[int, tuple[asyncio.Event, int]] = {}
+        self._listeners: list[Callable[[], None]] = []
         clock.on_move(self.wake_all)
 
+    def on_wake(self, listener: Callable[[], None]) -> None:
+        """Call `listener` whenever any queue may have something to receive."""
+        self._listeners.append(listener)
+
     def wake(self, queue: int) -> None:
+        for listener in self._listeners:
+            listener()
         found = self._events.get(queue)
         if found is not None:
             found[0].set()
 
     def wake_all(self) -> None:
+        for listener in self._listeners:
+            listener()
         for event, _ in self._events.values():
             event.set()
 
