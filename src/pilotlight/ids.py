@@ -23,12 +23,15 @@ class Ids:
 
     def uuid(self) -> str:
         """A request id, a revision id: `8-4-4-4-12` hex digits."""
-        if self._at + 32 > len(self._chance):
-            # Asked of the kernel for many at once: each request has one, and they are no secrets.
-            self._chance, self._at = os.urandom(_CHANCE_DIGITS // 2).hex(), 0
-        text = self._chance[self._at : self._at + 32]
-        self._at += 32
+        text = self.mark(32)
         return f"{text[:8]}-{text[8:12]}-4{text[13:16]}-{_VARIANTS[text[16]]}{text[17:20]}-{text[20:]}"
+
+    def mark(self, digits: int) -> str:
+        """Hex digits that are no secret, of which each request needs some: trace ids. At most 128."""
+        if self._at + digits > len(self._chance):
+            self._chance, self._at = os.urandom(_CHANCE_DIGITS // 2).hex(), 0
+        self._at += digits
+        return self._chance[self._at - digits : self._at]
 
     def lower(self, length: int) -> str:
         """Lower-case letters and digits: API ids."""

@@ -39,11 +39,8 @@ class _Entry:
     region: str
     group: str
     stream: str
-    lines: tuple[tuple[int, str], ...]
-
-    @property
-    def size(self) -> int:
-        return sum(len(text) for _, text in self.lines)
+    lines: list[tuple[int, str]]
+    size: int
 
 
 class LogBuffer:
@@ -62,14 +59,14 @@ class LogBuffer:
 
     def write(self, *, account: str, region: str, group: str, stream: str, lines: Sequence[tuple[int, str]]) -> None:
         # AWS: the messages of Lambda's text logs end in a newline.
-        ended = tuple((at_ms, text if text.endswith("\n") else text + "\n") for at_ms, text in lines)
-        entry = _Entry(account, region, group, stream, ended)
-        if self._count + len(lines) > LINES_MAX or self._bytes + entry.size > BYTES_MAX:
+        ended = [(at_ms, text if text.endswith("\n") else text + "\n") for at_ms, text in lines]
+        size = sum([len(text) for _, text in ended])
+        if self._count + len(lines) > LINES_MAX or self._bytes + size > BYTES_MAX:
             self.dropped += len(lines)
             return
-        self._entries.append(entry)
+        self._entries.append(_Entry(account, region, group, stream, ended, size))
         self._count += len(lines)
-        self._bytes += entry.size
+        self._bytes += size
         self._woken.set()
 
     async def run(self) -> None:

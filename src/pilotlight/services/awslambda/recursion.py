@@ -37,14 +37,14 @@ def advance(header: str, function_arn: str, *, now_seconds: int, ids: Ids) -> tu
     fields = dict(part.partition("=")[::2] for part in header[:HEADER_CHARACTERS_MAX].split(";") if "=" in part)
     root = fields.get("Root", "")
     if not ROOT.fullmatch(root):
-        root, fields = f"1-{now_seconds:08x}-{ids.hex(24)}", {}
+        root, fields = f"1-{now_seconds:08x}-{ids.mark(24)}", {}
     passed = {match[1]: int(match[2]) for match in ENTRY.finditer(fields.get("Lineage", ""))}
     mark = _mark(function_arn)
     count = passed.pop(mark, 0) + 1
     kept = [(mark, count), *passed.items()][:FUNCTIONS_MAX]
     lineage = "|".join(f"1:{key}:{number}" for key, number in kept)
     sampled = "1" if fields.get("Sampled") == "1" else "0"
-    return f"Root={root};Parent={ids.hex(16)};Sampled={sampled};Lineage={lineage}", count
+    return f"Root={root};Parent={ids.mark(16)};Sampled={sampled};Lineage={lineage}", count
 
 
 @lru_cache(maxsize=4096)
