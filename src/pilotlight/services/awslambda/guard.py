@@ -9,11 +9,12 @@ from pilotlight.identity.caller import Caller
 from pilotlight.services.awslambda import layer_store
 from pilotlight.services.awslambda.durable.tokens import CallbackId
 from pilotlight.services.awslambda.layers import parse_layer, parse_version_arn, policy_text
-from pilotlight.services.awslambda.names import refer
+from pilotlight.services.awslambda.names import Reference, refer
 from pilotlight.services.awslambda.permissions import find_policy
 from pilotlight.services.awslambda.permissions import policy_text as function_policy_text
 from pilotlight.services.contract import Access, Params
 from pilotlight.storage import Database
+from pilotlight.storage.remembered import Remembered
 
 URL_OPERATIONS = frozenset({"CreateFunctionUrlConfig", "UpdateFunctionUrlConfig"})
 INVOKING = frozenset({"Invoke", "InvokeAsync", "InvokeWithResponseStream"})
@@ -23,6 +24,7 @@ LAYER_VERSION_OPERATIONS = frozenset(
     {"GetLayerVersion", "DeleteLayerVersion", "AddLayerVersionPermission", "RemoveLayerVersionPermission"}
     | {"GetLayerVersionPolicy"}
 )
+POLICIES_MAX = 4096
 LAYER_READS = frozenset({"GetLayerVersion", "GetLayerVersionByArn"})
 
 
@@ -31,6 +33,7 @@ class LambdaGuard:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._policies: Remembered[Reference, str | None] = Remembered(database, POLICIES_MAX)
 
     def accesses(self, operation: str, params: Params, caller: Caller) -> Sequence[Access]:
         if operation in INVOKING:
@@ -95,6 +98,9 @@ class LambdaGuard:
         if not access.action.startswith("lambda:") or "FunctionName" not in params:
             return None
         reference = refer(caller, params["FunctionName"], params.get("Qualifier"))
+        return await self._policies.get(reference, lambda: self._function_policy(reference))
+
+    async def _function_policy(self, reference: Reference) -> str | None:
         part = await self._database.read(find_policy, reference)
         return function_policy_text(part) if part is not None else None
 

@@ -14,6 +14,7 @@ from pilotlight.identity.credentials import AccessKey
 from pilotlight.services.iam import managed, policy_store, store
 from pilotlight.services.iam.entities import Entity, Kind, StoredKey
 from pilotlight.storage.database import Database, Transaction
+from pilotlight.storage.remembered import Remembered
 
 GRANTS_MAX = 4096
 KEYS_MAX = 4096
@@ -27,44 +28,20 @@ class Principals:
         self._database = database
         self.aws_policies = managed.load()
         self._grants: dict[tuple[str, Kind, str, str], tuple[int, Grants | None]] = {}
-        self._generation: int | None = None
-        self._keys: dict[str, AccessKey] = {}
-        self._revisions: dict[str, int] = {}
-        """What was read at `_generation`."""
-
-    def _renew(self) -> None:
-        """Forget what was read before the last commit, or everything where nobody knows when that was."""
-        generation = self._database.generation
-        if generation is None or generation != self._generation or len(self._keys) >= KEYS_MAX:
-            self._keys.clear()
-            self._revisions.clear()
-            self._generation = generation
+        self._keys: Remembered[str, AccessKey | None] = Remembered(database, KEYS_MAX)
+        self._revisions: Remembered[str, int] = Remembered(database, KEYS_MAX)
 
     async def access_key(self, access_key_id: str) -> AccessKey | None:
-        self._renew()
-        known = self._keys.get(access_key_id)
-        if known is not None:
-            return known
-        generation = self._generation
+        return await self._keys.get(access_key_id, lambda: self._read_key(access_key_id))
+
+    async def _read_key(self, access_key_id: str) -> AccessKey | None:
         found = await self._database.read(_key_and_user, access_key_id)
         if found is None:
             return None
         key, user = found
-        known = AccessKey(
+        return AccessKey(
             id=key.id, secret=key.secret, account=key.account, user_arn=user.arn, user_id=user.id, active=key.active
         )
-        if generation == self._generation:  # else a commit came in between
-            self._keys[access_key_id] = known
-        return known
-
-    async def _revision(self, account: str) -> int:
-        self._renew()
-        generation, revision = self._generation, self._revisions.get(account)
-        if revision is None:
-            revision = await self._database.read(store.revision, account)
-            if generation == self._generation:
-                self._revisions[account] = revision
-        return revision
 
     async def grants_of(self, caller: Caller) -> Grants | None:
         """The policies of the caller's user or role; None where it is gone."""
@@ -75,7 +52,8 @@ class Principals:
         # A role that was deleted and made anew has another id, and its old sessions have no part in it.
         unique = caller.user_id.partition(":")[0]
         index = (caller.account, kind, arn, unique)
-        revision = await self._revision(caller.account)
+        account = caller.account
+        revision = await self._revisions.get(account, lambda: self._database.read(store.revision, account))
         cached = self._grants.get(index)
         if cached is not None and cached[0] == revision:
             return cached[1]
