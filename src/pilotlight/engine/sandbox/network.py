@@ -107,11 +107,15 @@ def _set_up_host_end(link: Link, outside: Netlink) -> None:
 
 
 def disconnect(pidfd: int, own: int) -> None:
-    """Take the way out from the sandbox whose pid 1 is `pidfd`; `own` is our own network namespace."""
+    """Take the way out from the sandbox whose pid 1 is `pidfd`; `own` is our own network namespace.
+
+    The interface is taken down, and with it every route; nothing inside may raise it. Deleting a veth pair would make
+    the start wait for 20 ms, against some 4.
+    """
     linux.setns(pidfd, linux.CLONE_NEWNET)
     try:
         with Netlink(NETLINK_ROUTE) as inside:
-            inside.request("no egress", _DELETE_LINK, _interface() + text(_IFLA_IFNAME, _INSIDE))
+            inside.request("no egress", _NEW_LINK, _interface(down=True) + text(_IFLA_IFNAME, _INSIDE))
     finally:
         linux.setns(own, linux.CLONE_NEWNET)
 
@@ -122,10 +126,9 @@ def remove(name: str) -> None:
         own.request(f"remove {name}", _DELETE_LINK, _interface() + text(_IFLA_IFNAME, name))
 
 
-def _interface(*, up: bool = False) -> bytes:
-    """struct ifinfomsg; the interface is named by an attribute."""
-    flags = _IFF_UP if up else 0
-    return struct.pack("=BBHiII", 0, 0, 0, 0, flags, flags)
+def _interface(*, up: bool = False, down: bool = False) -> bytes:
+    """struct ifinfomsg, with the flags and which of them change; the interface is named by an attribute."""
+    return struct.pack("=BBHiII", 0, 0, 0, 0, _IFF_UP if up else 0, _IFF_UP if up or down else 0)
 
 
 def _address(index: int, address: str) -> bytes:
