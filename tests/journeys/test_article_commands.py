@@ -43,3 +43,27 @@ def test_the_first_two_commands_of_the_article(sqlite_only_cloud: Cloud) -> None
     assert (told["RequestedProvisionedConcurrentExecutions"], told["Status"]) == (50, "IN_PROGRESS")
     told = shell(cloud, snap_start)
     assert told["SnapStart"] == {"ApplyOn": "PublishedVersions", "OptimizationStatus": "Off"}
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not SNIPPETS.is_file(), reason="the article's snippets are not beside this checkout")
+@pytest.mark.skipif(not (BIN / "aws").exists(), reason="the AWS CLI is not installed beside this Python")
+def test_the_third_command_reads_orders_from_their_queue(sqlite_only_cloud: Cloud) -> None:
+    cloud = sqlite_only_cloud
+    wire.make_role(cloud)
+    rights = {"Statement": [{"Effect": "Allow", "Action": ["sqs:*", "logs:*"], "Resource": "*"}]}
+    cloud.client("iam").put_role_policy(RoleName="worker", PolicyName="read", PolicyDocument=json.dumps(rights))
+    queue = cloud.client("sqs").create_queue(QueueName="order-queue")["QueueUrl"]
+    code = "def handler(e, c): print('orders', len(e['Records'])); return {'batchItemFailures': []}"
+    wire.make_function(cloud, "process-orders", wire.zipped(app_py=code))
+
+    *_, mapping = re.findall(r"^aws (?:.*\\\n)*.*$", SNIPPETS.read_text(), re.M)
+    told = shell(cloud, mapping)
+    assert told["EventSourceArn"] == "arn:aws:sqs:us-east-1:000000000000:order-queue"
+    assert (told["BatchSize"], told["MaximumBatchingWindowInSeconds"]) == (10, 5)
+    cloud.clock.freeze()
+    for number in range(3):
+        cloud.client("sqs").send_message(QueueUrl=queue, MessageBody=str(number))
+    cloud.clock.advance(seconds=6)
+    events = cloud.client("logs").filter_log_events(logGroupName="/aws/lambda/process-orders")["events"]
+    assert "orders 3\n" in [event["message"] for event in events]
