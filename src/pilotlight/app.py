@@ -379,6 +379,7 @@ class Node:
         # What was built lives as long as the node: the collector need not look at it again.
         gc.collect()
         gc.freeze()
+        gc.enable()
 
     async def _forget_images(self) -> None:
         """Now and every hour."""

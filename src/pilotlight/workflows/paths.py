@@ -12,8 +12,6 @@ import re
 from functools import lru_cache
 from typing import Any
 
-import jsonpath
-
 from pilotlight.workflows.failures import StatesError
 
 _STEP = re.compile(
@@ -47,6 +45,8 @@ def plain_steps(path: str) -> tuple[str | int, ...] | None:
 
 @lru_cache(maxsize=1024)
 def _compiled(path: str) -> Any:
+    import jsonpath  # a twentieth of a second at start, for what few machines have
+
     try:
         return jsonpath.compile(path)
     except jsonpath.JSONPathError as error:

@@ -6,11 +6,11 @@ import xml.etree.ElementTree as ElementTree
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit, urlunsplit
-from xml.sax.saxutils import escape
 
 from pilotlight.errors import NotImplementedHere
 from pilotlight.identity.caller import Caller
 from pilotlight.protocols.messages import Bytes, Request, Response
+from pilotlight.protocols.xml_codec import escape
 from pilotlight.services.s3 import errors, post_policy, tags
 from pilotlight.services.s3.access import Shared
 from pilotlight.services.s3.checksums import ALGORITHMS
