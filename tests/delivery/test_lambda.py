@@ -53,6 +53,7 @@ async def moments(bench: Bench, dispatcher: Dispatcher) -> list[int]:
 
 async def test_an_accepted_event_runs_once_with_its_request_id(bench: Bench, dispatcher: Dispatcher) -> None:
     await bench.create()
+    bench.wakes.clear()
     answer = await bench.call("invoke", FunctionName="f", InvocationType="Event", Payload=b'{"a":1}')
     assert answer == {"StatusCode": 202}
     assert bench.wakes == ["delivery"]

@@ -87,7 +87,7 @@ def test_sizes_are_tuned(functions: Any, sqlite_only_cloud: Cloud) -> None:
 
 
 def test_the_third_handler_answers_shortly_before_its_time_is_up(functions: Any) -> None:
-    functions.update_function_configuration(FunctionName="defensive", Timeout=5)
+    functions.update_function_configuration(FunctionName="defensive", Timeout=4)
     answer = functions.invoke(FunctionName="defensive", Payload=json.dumps({"items": [1, 2]}).encode())
     assert json.load(answer["Payload"])["statusCode"] == 202
 

@@ -84,9 +84,9 @@ def test_an_api_takes_its_id_from_a_tag(sqlite_only_cloud: Cloud) -> None:
 
 def test_what_is_not_there_is_refused_by_name(sqlite_only_cloud: Cloud) -> None:
     with pytest.raises(ClientError) as error:
-        sqlite_only_cloud.client("sqs").list_queues()
+        sqlite_only_cloud.client("kinesis").list_streams()
     assert error.value.response["ResponseMetadata"]["HTTPStatusCode"] == 501
-    assert "sqs" in str(error.value)
+    assert "kinesis" in str(error.value)
     with pytest.raises(ClientError, match="s3:GetBucketInventoryConfiguration"):
         sqlite_only_cloud.client("s3").get_bucket_inventory_configuration(Bucket="b", Id="i")
 
