@@ -211,7 +211,7 @@ class Node:
                 endpoint=self.endpoint,
                 egress=self.settings.egress,
                 strict=self.settings.strict_runtimes,
-                class_caches=self.directory.path / "class-caches",
+                prepared=self.directory.path / "prepared",
             ),
         )
         self.warnings += self.factory.describe()["losses"]

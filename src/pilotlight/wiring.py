@@ -100,6 +100,7 @@ class MeteredInvoker:
         self.provision_status = agent.provision_status
         self.retire = agent.retire
         self.snapshot = agent.snapshot
+        self.prepares, self.prepare = agent.prepares, agent.prepare
         self.running = agent.running
 
     async def invoke(self, version: FunctionVersion, invocation: Invocation) -> Outcome:

@@ -53,9 +53,8 @@ def code(tmp_path_factory: pytest.TempPathFactory) -> Path:
 )
 async def caching(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
     folder = tmp_path_factory.mktemp(f"caching-{request.param}")
-    async with world(folder, request.param, "exec", init_seconds=20.0, class_caches=True) as made:
-        assert made.caches is not None
-        made.caches.delay_seconds = 0.0
+    async with world(folder, request.param, "exec", init_seconds=20.0, prepared=True) as made:
+        made.prepared["java"].delay_seconds = 0.0
         yield made
 
 
@@ -73,21 +72,19 @@ async def test_a_later_cold_start_uses_the_archive(caching: World, code: Path, m
     version = java(caching, code, "app.Where", runtime=f"java{major}")
     where, note = await caching.answer(version)
     assert where.endswith(("/var/task/", "/code/"))
-    assert caching.caches is not None
-    await caching.settled(lambda: caching.caches.made > 0)  # type: ignore[union-attr]
-    before = caching.caches.made
+    await caching.settled(lambda: caching.prepared["java"].made > 0)
+    before = caching.prepared["java"].made
     where, again = await caching.answer(fresh(version))
     assert where.endswith("/app.jar")
     assert again == note  # a file of the package, as ever
-    assert caching.caches.made == before
+    assert caching.prepared["java"].made == before
     await broken(caching, version)
-    caching.caches.made = 0
+    caching.prepared["java"].made = 0
 
 
 async def broken(world: World, version: FunctionVersion) -> None:
     """An archive that is none is passed over, and nothing is said of it."""
-    assert world.caches is not None
-    [archive] = (one for one in world.caches.directory.glob(f"*/{ARCHIVE}") if one.stat().st_size > 1000)
+    [archive] = (one for one in world.prepared["java"].directory.glob(f"*/{ARCHIVE}") if one.stat().st_size > 1000)
     other = archive.with_suffix(".other")
     other.write_bytes(b"no archive at all" * 40)
     other.rename(archive)  # another machine has the old one mapped
@@ -102,14 +99,12 @@ async def broken(world: World, version: FunctionVersion) -> None:
 async def test_what_does_not_initialise_alone_goes_without(caching: World, code: Path) -> None:
     version = java(caching, code, "app.Fails", runtime=f"java{max(FOUND)}")
     assert await caching.answer(version) == "fine"
-    assert caching.caches is not None
-    await caching.settled(lambda: caching.caches.failed > 0)  # type: ignore[union-attr]
+    await caching.settled(lambda: caching.prepared["java"].failed > 0)
     assert await caching.answer(fresh(version)) == "fine"
 
 
 async def test_options_that_would_spoil_an_archive_do_without_one(caching: World, code: Path) -> None:
     version = java(caching, code, "app.Where", environment={"JAVA_TOOL_OPTIONS": "-Xshare:off"})
-    assert caching.caches is not None
-    before = {one.name for one in caching.caches.directory.iterdir()}
+    before = {one.name for one in caching.prepared["java"].directory.iterdir()}
     await caching.answer(version)
-    assert {one.name for one in caching.caches.directory.iterdir()} == before
+    assert {one.name for one in caching.prepared["java"].directory.iterdir()} == before

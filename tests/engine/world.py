@@ -16,9 +16,9 @@ from typing import Any, Literal
 from pilotlight.clock import Clock
 from pilotlight.engine.agent import Agent
 from pilotlight.engine.contract import Credentials, FunctionVersion, InstanceIdentity, Invocation, Outcome
-from pilotlight.engine.runtimes.class_caches import ClassCaches
 from pilotlight.engine.runtimes.languages import Languages
 from pilotlight.engine.runtimes.node import NodeRuntime
+from pilotlight.engine.runtimes.preparations import Preparations
 from pilotlight.engine.runtimes.python import PythonRuntime, Road
 from pilotlight.engine.runtimes.ruby import RubyRuntime
 from pilotlight.engine.runtimes.wasm import WasmRuntime
@@ -82,7 +82,7 @@ class World:
 
     def __init__(self, directory: Path, road: Road | None, isolation: Isolation) -> None:
         self.agent: Agent
-        self.caches: ClassCaches | None
+        self.prepared: dict[str, Preparations]
         self.runtime: PythonRuntime
         self.node: NodeRuntime
         self.ruby: RubyRuntime
@@ -190,7 +190,7 @@ async def world(
     road: Road | None,
     *,
     init_seconds: float = INIT_SECONDS,
-    class_caches: bool = False,
+    prepared: bool = False,
 ) -> AsyncIterator[World]:
     directory.chmod(0o755)
     factory: SandboxFactory
@@ -209,10 +209,10 @@ async def world(
             egress=False,
             strict=False,
             road=road,
-            class_caches=directory / "class-caches" if class_caches else None,
+            prepared=directory / "prepared" if prepared else None,
         )
         made.runtime, made.node, made.ruby = languages.python, languages.node, languages.ruby
-        made.wasm, made.caches = languages.wasm, languages.caches
+        made.wasm, made.prepared = languages.wasm, languages.prepared
         made.limits = factory.describe()["limits"]
         made.agent = Agent(
             factory=factory,

@@ -174,6 +174,14 @@ class Invoker(Protocol):
         """Have instances of this version (with `snap_start`) initialised for those who will invoke it."""
         ...
 
+    def prepares(self, runtime: str) -> bool:
+        """Whether functions of a runtime start faster after `prepare`."""
+        ...
+
+    def prepare(self, version: FunctionVersion) -> None:
+        """Have made ahead what this version's instances start faster with. Returns at once."""
+        ...
+
     async def retire(self, arn: str, keep_keys: Sequence[str] = ()) -> None:
         """End the idle instances of a function, but those of `keep_keys`; busy ones end after their invocation."""
         ...

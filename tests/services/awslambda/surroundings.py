@@ -64,6 +64,7 @@ class ScriptedEngine:
     provisioned: dict[str, tuple[str, int]] = field(default_factory=dict)
     retired: list[tuple[str, list[str]]] = field(default_factory=list)
     snapshots: list[str] = field(default_factory=list)
+    prepared: list[str] = field(default_factory=list)
 
     async def invoke(self, version: FunctionVersion, invocation: Invocation) -> Outcome:
         self.invocations.append((version, invocation))
@@ -78,6 +79,12 @@ class ScriptedEngine:
     def provision_status(self, key: str) -> ProvisionStatus:
         _, count = self.provisioned.get(key, ("", 0))
         return ProvisionStatus(requested=count, available=count, allocated=count, status="READY")
+
+    def prepares(self, runtime: str) -> bool:
+        return runtime.startswith("nodejs")
+
+    def prepare(self, version: FunctionVersion) -> None:
+        self.prepared.append(version.key)
 
     def snapshot(self, version: FunctionVersion) -> None:
         self.snapshots.append(version.key)

@@ -112,6 +112,15 @@ class JavaRuntime:
             "snap_start": version.snap_start,
         }
 
+    async def prepare(self, version: FunctionVersion) -> None:
+        folder = self._cache(version)
+        if folder is not None and not (folder / ARCHIVE).exists():
+            self._prepare(version, folder)
+
+    def _prepare(self, version: FunctionVersion, folder: Path) -> None:
+        assert self._caches is not None
+        self._caches.make_later(folder, version, self._training(version, folder))
+
     def sort(self, version: FunctionVersion) -> Hashable | None:
         return None
 
@@ -125,8 +134,7 @@ class JavaRuntime:
         if folder is None:
             return await self._start(version, sandbox, environment, [], class_path(version, sandbox))
         if not (folder / ARCHIVE).exists():
-            assert self._caches is not None
-            self._caches.make_later(folder, version, self._training(version, folder))
+            self._prepare(version, folder)
             return await self._start(version, sandbox, environment, [], class_path(version, sandbox))
         place = CLASSES_PLACE if sandbox.isolated else str(folder)
         options = using(self._jvms.for_runtime(version.runtime), f"{place}/{ARCHIVE}")
@@ -141,12 +149,8 @@ class JavaRuntime:
         return self._caches.folder(version, self._jvms.for_runtime(version.runtime), self._bootstrap / JAR)
 
     def _training(self, version: FunctionVersion, folder: Path) -> Training:
-        assert self._caches is not None
-        caches, jvm = self._caches, self._jvms.for_runtime(version.runtime)
+        jvm = self._jvms.for_runtime(version.runtime)
         spec = replace(self.spec(version), memory_mb=max(TRAINING_MB, version.memory_mb), egress=False)
-
-        async def take() -> Sandbox:
-            return await caches.take(spec)
 
         async def start(sandbox: Sandbox, output: str) -> tuple[Wires, Process]:
             place = CLASSES_PLACE if sandbox.isolated else str(folder)
@@ -158,7 +162,7 @@ class JavaRuntime:
             # Hooks are for instances that will be used.
             return self.start_frame(version, sandbox, {}, "") | {"snap_start": False}
 
-        return Training(take=take, start=start, frame=frame)
+        return Training(spec=spec, start=start, frame=frame)
 
     async def _start(
         self,

@@ -11,6 +11,7 @@ from pilotlight.engine.runtimes.class_caches import ClassCaches
 from pilotlight.engine.runtimes.interpreters import Interpreters
 from pilotlight.engine.runtimes.java import JavaRuntime
 from pilotlight.engine.runtimes.jvms import Jvms
+from pilotlight.engine.runtimes.module_caches import ModuleCaches
 from pilotlight.engine.runtimes.node import NodeRuntime
 from pilotlight.engine.runtimes.nodes import Nodes
 from pilotlight.engine.runtimes.provided import ProvidedRuntime
@@ -34,12 +35,12 @@ class Languages:
         endpoint: str,
         egress: bool,
         strict: bool,
-        class_caches: Path | None = None,
+        prepared: Path | None = None,
         road: Road | None = None,
     ) -> None:
         """`directory` holds what functions may read; `endpoint` is the cloud's own, for functions without a sandbox;
-        `strict` refuses a runtime whose version is not here; `class_caches` is where Java's are kept; `road` forces
-        Python's, for tests."""
+        `strict` refuses a runtime whose version is not here; `prepared` is where that is kept which is made of
+        functions' code ahead of their starts; `road` forces Python's, for tests."""
         bootstrap, boto3 = install_bootstrap(directory, "python"), install_boto3(directory)
         libraries = directory / "nodejs"
         libraries.mkdir(exist_ok=True)
@@ -56,10 +57,14 @@ class Languages:
         )
         nodes, rubies, jvms = Nodes(strict=strict), Rubies(strict=strict), Jvms(strict=strict)
         node, ruby, java, wasm = (install_bootstrap(directory, name) for name in ("node", "ruby", "java", "wasm"))
-        self.node = NodeRuntime(nodes=nodes, bootstrap=node, libraries=libraries, endpoint=endpoint, egress=egress)
+        modules = ModuleCaches(prepared / "modules", factory, group) if prepared is not None else None
+        self.node = NodeRuntime(
+            nodes=nodes, bootstrap=node, libraries=libraries, endpoint=endpoint, egress=egress, caches=modules
+        )
         self.ruby = RubyRuntime(rubies=rubies, bootstrap=ruby, endpoint=endpoint, egress=egress)
-        self.caches = ClassCaches(class_caches, factory, group) if class_caches is not None else None
-        self.java = JavaRuntime(jvms=jvms, bootstrap=java, endpoint=endpoint, egress=egress, caches=self.caches)
+        classes = ClassCaches(prepared / "classes", factory, group) if prepared is not None else None
+        self.java = JavaRuntime(jvms=jvms, bootstrap=java, endpoint=endpoint, egress=egress, caches=classes)
+        self.prepared = {name: one.preparations for name, one in (("node", modules), ("java", classes)) if one}
         self.provided = ProvidedRuntime(endpoint=endpoint, egress=egress)
         self.wasm = WasmRuntime(
             factory=factory,

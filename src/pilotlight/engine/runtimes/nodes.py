@@ -27,6 +27,11 @@ class Node:
         return int(self.version.split(".")[0])
 
     @property
+    def release(self) -> tuple[int, int]:
+        major, minor, *_ = self.version.split(".")
+        return int(major), int(minor)
+
+    @property
     def prefix(self) -> str:
         """What a sandbox must see to run it."""
         return str(Path(self.executable).parent.parent)

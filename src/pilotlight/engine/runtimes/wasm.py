@@ -5,8 +5,9 @@ event is on standard input, the answer on standard output, the log on standard e
 environment: `AWS_LAMBDA_REQUEST_ID`, `…_DEADLINE_MS`, `…_INVOKED_FUNCTION_ARN`, `…_CLIENT_CONTEXT`,
 `…_COGNITO_IDENTITY`. `/var/task` can be read, and `/tmp` is kept while warm. There are no sockets in WASI preview 1.
 
-wasmtime runs it, in a process of ours inside a sandbox. A module is compiled once, when it is first started, in a
-sandbox of its own. Native code is never taken from a package: to load it is to trust it. Time-outs end the process.
+wasmtime runs it, in a process of ours inside a sandbox. A module is compiled once, when it is published, or started if
+that comes first, in a sandbox of its own. Native code is never taken from a package: to load it is to trust it.
+Time-outs end the process.
 """
 
 from __future__ import annotations
@@ -107,6 +108,9 @@ class WasmRuntime:
             "scratch": scratch(sandbox).get("TMPDIR", "/tmp"),
             "memory_mb": version.memory_mb,
         }
+
+    async def prepare(self, version: FunctionVersion) -> None:
+        await self._compile(version)
 
     def sort(self, version: FunctionVersion) -> Hashable | None:
         """None until it is compiled: `start` sees to that."""

@@ -20,7 +20,7 @@ from pilotlight.services.awslambda.names import (
     user_error,
 )
 from pilotlight.services.awslambda.paging import limit_of, marker_of, read_marker
-from pilotlight.services.awslambda.resolver import Resolver, find_qualified, take_snapshot
+from pilotlight.services.awslambda.resolver import Resolver, find_qualified, get_ready
 from pilotlight.services.awslambda.store import Function, Part, Version
 from pilotlight.services.awslambda.surroundings import FoundImage, ImageRefused, Surroundings, timestamp
 from pilotlight.storage import Transaction
@@ -82,7 +82,7 @@ class Functions:
         )
         self._resolver.forget()
         self._parts.wake_pulls()
-        await take_snapshot(self._parts, version)
+        await get_ready(self._parts, version)
         return _answer(version)
 
     async def get_function(self, caller: Caller, request: Mapping[str, Any]) -> dict[str, Any]:
@@ -266,7 +266,7 @@ class Functions:
         self._resolver.forget()
         self._parts.wake_pulls()
         await self._parts.invoker.retire(reference.function.arn, await self._kept_keys(reference))
-        await take_snapshot(self._parts, version)
+        await get_ready(self._parts, version)
         return _answer(version)
 
     async def _kept_keys(self, reference: Reference, *, first: int = 1) -> list[str]:

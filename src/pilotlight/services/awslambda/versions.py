@@ -21,7 +21,7 @@ from pilotlight.services.awslambda.names import (
     validation,
 )
 from pilotlight.services.awslambda.paging import limit_of, marker_of, page, read_marker
-from pilotlight.services.awslambda.resolver import Resolver, take_snapshot
+from pilotlight.services.awslambda.resolver import Resolver, get_ready
 from pilotlight.services.awslambda.store import LATEST, Name, Part
 from pilotlight.services.awslambda.surroundings import Surroundings
 from pilotlight.storage import Transaction
@@ -45,7 +45,7 @@ class Versions:
         )
         version = await self._parts.database.write(_publish_checked, reference, request, how)
         self._resolver.forget()
-        await take_snapshot(self._parts, version)
+        await get_ready(self._parts, version)
         return configuration.shown(version)
 
     async def list_versions_by_function(self, caller: Caller, request: Mapping[str, Any]) -> dict[str, Any]:

@@ -45,7 +45,7 @@ socket.on('error', () => process.exit(0))
 
 // What most functions need takes longer to load than all the rest; a spare has the time.
 if (spare) {
-  for (const name of USUAL) require(name)
+  for (const name of [...USUAL, './modules.cjs']) require(name)
   rehearse()
 }
 
@@ -84,6 +84,8 @@ async function begin (frame) {
     fall(error, 'Unhandled Promise Rejection', EXIT_REJECTION)
   })
   process.on('beforeExit', drained)
+  const scripts = start.training ? require('./modules.cjs').record() : null
+  if (start.modules) require('./modules.cjs').use(start.modules)
   try {
     handler = await load(start)
   } catch (error) {
@@ -91,7 +93,9 @@ async function begin (frame) {
     channel.send(INIT_FAILED, JSON.stringify(shape(error)))
     process.exit(1)
   }
+  if (scripts) require('./modules.cjs').write(scripts, start.training)
   channel.send(READY, '')
+  if (scripts) process.exit(0)
 }
 
 /** What nobody caught ends the invocation, if there is one, and the process. */
