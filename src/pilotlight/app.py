@@ -30,6 +30,7 @@ from pilotlight.delivery.dispatcher import Dispatcher
 from pilotlight.delivery.targets.lambda_async import LambdaAsync
 from pilotlight.delivery.targets.lambda_invoke import LambdaInvoke
 from pilotlight.delivery.targets.publishing import Publishing
+from pilotlight.delivery.targets.storing import Storing
 from pilotlight.deploy.executor import Deployer
 from pilotlight.deploy.layers import KlayersSource
 from pilotlight.deploy.resources.registry import resource_types
@@ -352,6 +353,7 @@ class Node:
             "lambda_async": LambdaAsync(self.lambda_parts.asynchronous),
             "lambda_invoke": LambdaInvoke(self.cloud, self.clock),
             "publish": Publishing(self.cloud, self.clock),
+            "put_object": Storing(self.cloud, self.clock),
         }
         dispatcher = Dispatcher(self.database, targets, self.clock, self.ids)
         schedules = Schedules(self.database, self.clock, dispatcher.wake)

@@ -100,6 +100,7 @@ async def test_the_number_of_retries_is_configured(
 
 async def test_a_failure_goes_to_its_destination_as_aws_records_it(bench: Bench, dispatcher: Dispatcher) -> None:
     await bench.create()
+    await bench.create("failures")
     target = ARN[:-1] + "failures"
     await bench.call(
         "put_function_event_invoke_config",

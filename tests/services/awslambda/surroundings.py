@@ -108,11 +108,18 @@ class Shelf:
         self.objects: dict[tuple[str, str], bytes] = {}
         self.layers: dict[str, bytes] = {}
         self.calls: list[tuple[str, str, Mapping[str, Any], Caller]] = []
+        self.denied: set[str] = set()
+        """Actions that no role is allowed."""
         self.answer: Callable[[Mapping[str, Any]], dict[str, Any]] = lambda params: {}
 
     async def call(self, service: str, operation: str, params: Mapping[str, Any], caller: Caller) -> dict[str, Any]:
+        if operation == "SimulatePrincipalPolicy":
+            decisions = {
+                action: "implicitDeny" if action in self.denied else "allowed" for action in params["ActionNames"]
+            }
+            return {"EvaluationResults": [{"EvalActionName": a, "EvalDecision": d} for a, d in decisions.items()]}
         self.calls.append((service, operation, params, caller))
-        if service != "s3":
+        if operation != "GetObject":
             return self.answer(params)
         found = self.objects.get((params["Bucket"], params["Key"]))
         if found is None:

@@ -82,7 +82,7 @@ async def test_a_created_function_has_aws_defaults(bench: Bench) -> None:
             "InvalidParameterValueException",
             "ImageUri or ImageConfig when PackageType is Zip",
         ),
-        ({"DeadLetterConfig": {"TargetArn": "arn:aws:sqs:us-east-1:0:q"}}, "NotImplemented", "DeadLetterConfig"),
+        ({"DeadLetterConfig": {"TargetArn": "arn:aws:sns:us-east-1:0:t"}}, "NotImplemented", "DeadLetterConfig"),
         ({"KMSKeyArn": "arn:aws:kms:us-east-1:0:key/k"}, "NotImplemented", "KMSKeyArn"),
         (
             {"LoggingConfig": {"ApplicationLogLevel": "INFO"}},

@@ -271,9 +271,6 @@ async def test_event_invoke_configuration(made: Bench) -> None:
         "ResourceNotFoundException",
         f"The function {ARN}:$LATEST doesn't have an EventInvokeConfig",
     )
-    queue = {"OnFailure": {"Destination": f"arn:aws:sqs:us-east-1:{ACCOUNT}:q"}}
-    code, message = await refused(made, "put_function_event_invoke_config", FunctionName="f", DestinationConfig=queue)
-    assert (code, "sqs" in message) == ("NotImplemented", True)
 
 
 async def test_tags(made: Bench) -> None:

@@ -1,6 +1,8 @@
 """A service sends a message to a queue or a topic, as itself: the queue's or topic's policy decides.
 
-S3's notifications take this way. AWS: what the policy refuses is dropped; what fails is tried again for a day.
+S3's notifications take this way; records and dead letters of functions too, in the name of the function's role, which
+`detail` names. It may hold `attributes` for the message and its `subject`. AWS: what the policy refuses is dropped;
+what fails is tried again for a day.
 """
 
 from __future__ import annotations
@@ -31,16 +33,19 @@ FINAL = (
     "InvalidParameterValueException",
     "InvalidMessageContents",
     "InvalidParameter",
+    "MissingParameter",
 )
 
 
-def message(target: str, body: str, subject: str = "") -> tuple[str, str, dict[str, Any]]:
+def message(target: str, body: str, detail: Mapping[str, Any]) -> tuple[str, str, dict[str, Any]]:
     """The call that sends it: service, operation, parameters. `target` is a queue's or a topic's ARN."""
     arn = Arn.parse(target)
+    attributes = {"MessageAttributes": detail["attributes"]} if detail.get("attributes") else {}
     if arn.service == "sqs":
         url = f"https://sqs.{arn.region}.amazonaws.com/{arn.account}/{arn.resource}"
-        return "sqs", "SendMessage", {"QueueUrl": url, "MessageBody": body}
-    return "sns", "Publish", {"TopicArn": target, "Message": body, **({"Subject": subject} if subject else {})}
+        return "sqs", "SendMessage", {"QueueUrl": url, "MessageBody": body, **attributes}
+    subject = {"Subject": detail["subject"]} if detail.get("subject") else {}
+    return "sns", "Publish", {"TopicArn": target, "Message": body, **subject, **attributes}
 
 
 class Publishing:
@@ -50,7 +55,7 @@ class Publishing:
 
     async def deliver(self, event: OutboxEvent) -> Done | Later:
         detail = json.loads(event.detail or "{}")
-        service, operation, params = message(event.target, event.payload.decode(), detail.get("subject", ""))
+        service, operation, params = message(event.target, event.payload.decode(), detail)
         try:
             await self._cloud.call(service, operation, params, caller_of(event, detail))
         except AwsError as error:

@@ -29,6 +29,21 @@ CONFIGURED = (
     "DurableConfig",
     "ImageConfig",
 )
+UNSET: dict[str, Any] = {
+    "DeadLetterConfig": {"TargetArn": ""},
+    "Description": "",
+    "Environment": {"Variables": {}},
+    "EphemeralStorage": {"Size": 512},
+    "ImageConfig": {},
+    "Layers": [],
+    "LoggingConfig": {"LogFormat": "Text"},
+    "MemorySize": 128,
+    "SnapStart": {"ApplyOn": "None"},
+    "Timeout": 3,
+    "TracingConfig": {"Mode": "PassThrough"},
+    "VpcConfig": {"SubnetIds": [], "SecurityGroupIds": []},
+}
+"""What a property becomes again when a template no longer has it."""
 ZIP_TIME = (1980, 1, 1, 0, 0, 0)
 PROVISION_SECONDS_MAX = 600
 PROVISION_POLL_SECONDS = 0.05
@@ -86,9 +101,8 @@ class Function:
             await at.call("lambda", "UpdateFunctionCode", FunctionName=name, **_code(new), **code)
             await _pulled(at, name, new)
         if _configuration(old) != _configuration(new):
-            configuration = {"Description": "", "Layers": [], **_configuration(new)}
-            if "Environment" not in configuration and "Environment" in old:
-                configuration["Environment"] = {"Variables": {}}
+            taken_away = {key: value for key, value in UNSET.items() if key in old and key not in new}
+            configuration = {**taken_away, **_configuration(new)}
             await at.call("lambda", "UpdateFunctionConfiguration", FunctionName=name, **configuration)
         await self._reserve(at, name, old, new)
         if old.get("Tags") != new.get("Tags"):

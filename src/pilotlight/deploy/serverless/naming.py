@@ -98,3 +98,7 @@ def schedule_target(key: str) -> str:
 
 def layer(key: str) -> str:
     return f"{function_part(key)}LambdaLayer"
+
+
+def event_config(key: str) -> str:
+    return f"{function_part(key)}LambdaEvConf"

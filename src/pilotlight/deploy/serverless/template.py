@@ -10,6 +10,7 @@ from typing import Any
 
 from pilotlight.deploy.serverless import naming
 from pilotlight.deploy.serverless.events import add_events
+from pilotlight.deploy.serverless.failures import add_event_configs, dead_letter
 from pilotlight.deploy.serverless.service import Function, ServiceDefinition, ServiceError
 from pilotlight.deploy.serverless.urls import add_urls
 
@@ -73,6 +74,7 @@ def full_template(
         resources[naming.function(function.key)] = _function(service, function, packages[function.key])
     for function in service.functions:
         _add_version(service, function, digests[function.key], resources, outputs)
+    add_event_configs(service, resources)
     add_events(service, resources)
     add_urls(service, resources, outputs)
     if naming.HTTP_API in resources:
@@ -167,6 +169,9 @@ def _function(service: ServiceDefinition, function: Function, package: str) -> d
     properties["Role"] = _role_reference(service, function)
     if settings.get("reservedConcurrency") is not None:
         properties["ReservedConcurrentExecutions"] = settings["reservedConcurrency"]
+    letters = dead_letter(function)
+    if letters:
+        properties["DeadLetterConfig"] = letters
     if function.layers:
         properties["Layers"] = list(function.layers)
     depends = [naming.log_group(function.key)] if not settings.get("disableLogs") else []

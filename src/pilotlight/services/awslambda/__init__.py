@@ -1,12 +1,12 @@
 """AWS Lambda: functions, versions, aliases, layers, permissions, concurrency, and Invoke in its types, streamed too.
 
 Real: everything about zip packages; container images of our own ECR and of registries that the operator names;
-synchronous, asynchronous, streamed and dry invocations; alias weights; reserved and provisioned concurrency; Lambda
-functions as destinations; durable functions (see `durable`); function URLs; loops of functions, found by the trace
-header; code signing as far as it goes without signatures (see `code_signing`). Stored: tracing mode; SnapStart of
-Java and .NET; the ids of a VPC, which costs the function its way to the internet. Refused
-by name: file systems, KMS keys, dead-letter queues, destinations other than functions, sources of mappings other
-than queues (see `mappings`), capacity providers, tags of anything but functions.
+synchronous, asynchronous, streamed and dry invocations; alias weights; reserved and provisioned concurrency;
+dead-letter queues; functions, queues and buckets as destinations; durable functions (see `durable`); function URLs;
+loops of functions, found by the trace header; code signing as far as it goes without signatures (see `code_signing`).
+Stored: tracing mode; SnapStart of Java and .NET; the ids of a VPC, which costs the function its way to the internet.
+Refused by name: file systems, KMS keys, topics and event buses as destinations, sources of mappings other than queues
+(see `mappings`), capacity providers, tags of anything but functions.
 """
 
 from __future__ import annotations

@@ -18,6 +18,7 @@ from pilotlight.arn import Arn
 from pilotlight.engine.contract import Invocation, Outcome
 from pilotlight.errors import AwsError
 from pilotlight.services.awslambda import recursion
+from pilotlight.services.awslambda.destinations import Origin, dead_letter_event, record_event
 from pilotlight.services.awslambda.names import Reference
 from pilotlight.services.awslambda.resolver import Resolved, Resolver, Route
 from pilotlight.services.awslambda.running import choose, run
@@ -36,7 +37,7 @@ FINAL_ERRORS = frozenset({"ResourceNotFoundException"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finished:
-    """Nothing is left to do but these: an event for a destination, perhaps."""
+    """Nothing is left to do but these: events for a destination and a dead-letter queue, perhaps."""
 
     follow_ups: tuple[OutboxEvent, ...] = ()
 
@@ -143,29 +144,26 @@ class _Course:
         return Again(due_ms=due_ms, detail=json.dumps({**self._detail, **changes}))
 
     def _finish(self, member: str, condition: str, route: Route, outcome: Outcome | None, *, invokes: int) -> Finished:
+        now_ms = self._parts.clock.now_ms()
+        origin = Origin(
+            event=self._event,
+            request_id=self._detail["request_id"],
+            version=route.version,
+            trace_id=self.trace,
+            now_ms=now_ms,
+        )
+        follow_ups: list[OutboxEvent] = []
         destinations = self._settings.get("DestinationConfig") or {}
         target = (destinations.get(member) or {}).get("Destination")
-        if not target:
-            if member == "OnFailure":
-                log.warning("event %s for %s is dropped: %s", self._detail["request_id"], route.arn, condition)
-            return Finished()
-        now_ms = self._parts.clock.now_ms()
-        record = self._record(condition, route, outcome, invokes=invokes, now_ms=now_ms)
-        follow_up = OutboxEvent(
-            id=f"destination-{self._event.id}",
-            kind="lambda_invoke",
-            account=self._event.account,
-            region=self._event.region,
-            target=target,
-            source=route.arn,
-            payload=json.dumps(record).encode(),
-            created_ms=now_ms,
-            due_ms=now_ms,
-            detail=json.dumps(
-                {"role_arn": route.version.role_arn, "session": route.version.name, "trace_id": self.trace}
-            ),
-        )
-        return Finished(follow_ups=(follow_up,))
+        if target:
+            record = self._record(condition, route, outcome, invokes=invokes, now_ms=now_ms)
+            follow_ups.append(record_event(origin, target, record))
+        if member == "OnFailure" and route.dead_letter:
+            code, message = _why(condition, outcome)
+            follow_ups.append(dead_letter_event(origin, route.dead_letter, code=code, message=message))
+        if member == "OnFailure" and not follow_ups:
+            log.warning("event %s for %s is dropped: %s", self._detail["request_id"], route.arn, condition)
+        return Finished(follow_ups=tuple(follow_ups))
 
     def _record(
         self, condition: str, route: Route, outcome: Outcome | None, *, invokes: int, now_ms: int
@@ -191,6 +189,17 @@ class _Course:
             record["responseContext"] = context
             record["responsePayload"] = _json_or_none(outcome.payload)
         return record
+
+
+def _why(condition: str, outcome: Outcome | None) -> tuple[int, str]:
+    """For a dead letter: the last attempt's status, and what it said. AWS: of a function's error the status is 200."""
+    if outcome is not None:
+        told = _json_or_none(outcome.payload)
+        message = told.get("errorMessage") if isinstance(told, dict) else None
+        return 200, message if isinstance(message, str) else outcome.payload.decode("utf-8", "replace")
+    if condition == "RecursiveInvocation":
+        return 400, "Recursive invocation detected."
+    return 429, "Rate Exceeded."
 
 
 def _json_or_none(payload: bytes) -> object:

@@ -112,8 +112,6 @@ def _refuse(operation: str, request: Mapping[str, Any]) -> None:
         if request.get(member):
             raise NotImplementedHere(f"{operation} with {what} ({member})")
     snap_start.check_vpc(request.get("VpcConfig") or {})
-    if (request.get("DeadLetterConfig") or {}).get("TargetArn"):
-        raise NotImplementedHere(f"{operation} with a dead-letter queue (DeadLetterConfig): there is no SQS or SNS yet")
 
 
 def _check_range(request: Mapping[str, Any], member: str, low: int, high: int, label: str = "") -> None:
@@ -203,6 +201,10 @@ def changed(body: Mapping[str, Any], request: Mapping[str, Any]) -> dict[str, An
         result["DurableConfig"] = {**result.get("DurableConfig", DURABLE_DEFAULTS), **request["DurableConfig"]}
     if request.get("SnapStart"):
         result["SnapStart"] = dict(request["SnapStart"])
+    if "DeadLetterConfig" in request:
+        result.pop("DeadLetterConfig", None)
+        if request["DeadLetterConfig"].get("TargetArn"):
+            result["DeadLetterConfig"] = {"TargetArn": request["DeadLetterConfig"]["TargetArn"]}
     if "VpcConfig" in request:
         result.pop("VpcConfig", None)
         vpc = snap_start.vpc_response(request["VpcConfig"])

@@ -6,10 +6,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from pilotlight.arn import Arn
-from pilotlight.errors import NotImplementedHere
 from pilotlight.identity.caller import Caller
-from pilotlight.services.awslambda import store
+from pilotlight.services.awslambda import destinations, store
 from pilotlight.services.awslambda.names import Reference, invalid, not_found, raise_no_function, refer
 from pilotlight.services.awslambda.paging import page
 from pilotlight.services.awslambda.resolver import Resolver, find_qualified
@@ -54,7 +52,10 @@ class EventInvokeConfigs:
         settings = {member: request[member] for member in SETTINGS if member in request}
         if not settings:
             raise invalid("You must specify at least one of error handling or destination setting.")
-        _check_destinations(operation, reference, settings.get("DestinationConfig") or {})
+        version = await self._parts.database.read(find_qualified, reference)
+        if version is None:
+            raise not_found("The function doesn't exist.")
+        await destinations.check(self._parts, caller, operation, version, settings.get("DestinationConfig") or {})
         settings["modified_ms"] = self._parts.clock.now_ms()
         part = Part(reference.function, "event_invoke", reference.qualifier, self._parts.ids.uuid(), settings)
         saved = await self._parts.database.write(_save, part, over)
@@ -66,21 +67,6 @@ def _refer(caller: Caller, request: Mapping[str, Any]) -> Reference:
     """`$LATEST` and no qualifier are the same configuration."""
     reference = refer(caller, request["FunctionName"], request.get("Qualifier"))
     return Reference(reference.function, "") if reference.qualifier == LATEST else reference
-
-
-def _check_destinations(operation: str, reference: Reference, destinations: Mapping[str, Any]) -> None:
-    for member in ("OnSuccess", "OnFailure"):
-        target = (destinations.get(member) or {}).get("Destination")
-        if not target:
-            continue
-        try:
-            arn = Arn.parse(target)
-        except ValueError:
-            raise invalid(f"The provided destination config DestinationConfig is invalid: {target}") from None
-        if arn.service != "lambda":
-            raise NotImplementedHere(f"{operation} with a destination of {arn.service} ({member})")
-        if target == reference.arn or target == reference.function.arn:
-            raise invalid("You can't specify the function as a destination for itself.")
 
 
 def _save(tx: Transaction, part: Part, over: bool) -> Part:

@@ -7,7 +7,7 @@ from typing import Any
 
 from pilotlight.errors import AwsError
 from pilotlight.identity.caller import Caller
-from pilotlight.services.awslambda import code, code_signing, configuration, images, publishing, store
+from pilotlight.services.awslambda import code, code_signing, configuration, destinations, images, publishing, store
 from pilotlight.services.awslambda.layers import layer_members
 from pilotlight.services.awslambda.names import (
     NAME_CHARACTERS_MAX,
@@ -61,6 +61,7 @@ class Functions:
             raise conflict(f"Function already exist: {reference.function.name}")
         await self._check_role(request["Role"])
         body = configuration.created(reference.function, request)
+        await destinations.check_dead_letter(self._parts, caller, "CreateFunction", reference.function, body)
         if request.get("Layers"):
             layers = await layer_members(self._parts, caller, request["Layers"], runtime=request["Runtime"])
             body.update(layers)
@@ -81,7 +82,8 @@ class Functions:
             insert_function, function, body, self._parts.ids.uuid(), self._publish_as(request), signing, pull
         )
         self._resolver.forget()
-        self._parts.wake_pulls()
+        if pull is not None:
+            self._parts.wake_pulls()
         await get_ready(self._parts, version)
         return _answer(version)
 
@@ -136,6 +138,9 @@ class Functions:
         if "Role" in request and request["Role"] != latest.body["Role"]:
             await self._check_role(request["Role"])
         body = configuration.changed(latest.body, request)
+        if "Role" in request or "DeadLetterConfig" in request:
+            operation = "UpdateFunctionConfiguration"
+            await destinations.check_dead_letter(self._parts, caller, operation, reference.function, body)
         if "State" not in body.get("_states", {}):
             body.pop("_states", None)  # of an update that failed
         if "Layers" in request:
@@ -264,7 +269,8 @@ class Functions:
             replace_latest, latest, Version(latest.function, 0, self._parts.ids.uuid(), body), publish, pull
         )
         self._resolver.forget()
-        self._parts.wake_pulls()
+        if pull is not None:
+            self._parts.wake_pulls()
         await self._parts.invoker.retire(reference.function.arn, await self._kept_keys(reference))
         await get_ready(self._parts, version)
         return _answer(version)

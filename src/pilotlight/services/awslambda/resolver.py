@@ -35,6 +35,8 @@ class Route:
     provisioned_key: str = ""
     durable: Mapping[str, int] | None = None
     """Of a durable function, its `DurableConfig`."""
+    dead_letter: str = ""
+    """ARN of the queue for events that failed for good."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,6 +158,10 @@ async def _image(images: ImageStore, version: Version) -> ContainerImage:
         raise user_error("CodeArtifactUserFailedException", f"The image is no longer to be had: {error}") from None
 
 
+def _dead_letter(version: Version) -> str:
+    return str(version.body.get("DeadLetterConfig", {}).get("TargetArn", ""))
+
+
 def provisioned_key(function: Name, qualifier: str) -> str:
     return f"{function.arn}:{qualifier}"
 
@@ -206,6 +212,7 @@ class Resolver:
             limits=limits,
             provisioned_key=key,
             durable=rows.version.body.get("DurableConfig"),
+            dead_letter=_dead_letter(rows.version),
         )
         settings = rows.event_invoke.body if rows.event_invoke else {}
         recursion = str(rows.recursion.body["RecursiveLoop"]) if rows.recursion else "Terminate"
@@ -213,7 +220,8 @@ class Resolver:
             return Resolved(primary=primary, recursion=recursion, settings=settings)
         second = await engine_version(self._packages, self._images, rows.other[0])
         durable = rows.other[0].body.get("DurableConfig")
-        other = Route(arn=reference.arn, version=second, limits=limits, durable=durable)
+        letters = _dead_letter(rows.other[0])
+        other = Route(arn=reference.arn, version=second, limits=limits, durable=durable, dead_letter=letters)
         return Resolved(
             primary=primary, other=other, other_weight=rows.other[1], recursion=recursion, settings=settings
         )

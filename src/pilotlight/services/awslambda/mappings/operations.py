@@ -15,6 +15,7 @@ from typing import Any
 from pilotlight.arn import Arn
 from pilotlight.errors import AwsError
 from pilotlight.identity.caller import Caller
+from pilotlight.services.awslambda import grants
 from pilotlight.services.awslambda.mappings import checks, store
 from pilotlight.services.awslambda.mappings.store import Mapping
 from pilotlight.services.awslambda.names import Reference, conflict, invalid, not_found, raise_no_function, refer
@@ -140,19 +141,11 @@ class EventSourceMappings:
             )
 
     async def _check_role(self, account: Caller, source: Arn, version: Version, policy: str) -> None:
-        asked = {
-            "PolicySourceArn": version.body["Role"],
-            "ActionNames": [f"sqs:{action}" for action in NEEDED],
-            "ResourceArns": [str(source)],
-        }
-        own = replace(account, account=version.function.account)
-        try:
-            told = await self._parts.cloud.call("iam", "SimulatePrincipalPolicy", asked, own)
-        except AwsError:
-            told = {"EvaluationResults": [{"EvalActionName": "sqs:ReceiveMessage", "EvalDecision": "implicitDeny"}]}
-        for result in told["EvaluationResults"]:
-            action = result["EvalActionName"].partition(":")[2]
-            if result["EvalDecision"] != "allowed" and not _names(policy, version.body["Role"], action):
+        role, function = version.body["Role"], version.function
+        actions = [f"sqs:{action}" for action in NEEDED]
+        for denied in await grants.denied(self._parts, account, function, role, actions, str(source)):
+            action = denied.partition(":")[2]
+            if not _names(policy, role, action):
                 raise invalid(f"The provided execution role does not have permissions to call {action} on SQS")
 
 
