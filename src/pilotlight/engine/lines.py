@@ -42,27 +42,37 @@ class Lines:
 
     def of_function(self, texts: Sequence[str]) -> None:
         self.write(texts)
-        if self.telling is not None and self.telling.on:
+        if texts and self.telling is not None and self.telling.on:
             self.telling.function_lines(texts)
 
     def native(self, data: bytes) -> None:
         """What was written to descriptors 1 and 2 past the bootstrap: native code, subprocesses, crashes."""
-        whole, newline, rest = (self._native + data).rpartition(b"\n")
-        self._native = rest[-LOG_TAIL_BYTES:] if newline else (whole + rest)[-frames.LOG_BYTES_MAX :]
-        if newline:
-            self.of_function(whole.decode("utf-8", "replace").split("\n"))
+        texts, self._native = events(self._native + data)
+        self.of_function(texts)
 
     def of_extensions(self, data: bytes) -> None:
-        whole, newline, rest = (self._extensions + data).rpartition(b"\n")
-        self._extensions = rest[-frames.LOG_BYTES_MAX :]
-        if newline:
-            texts = whole.decode("utf-8", "replace").split("\n")
-            self.write(texts)
-            if self.telling is not None and self.telling.on:
-                self.telling.extension_lines(texts)
+        texts, self._extensions = events(self._extensions + data)
+        self.write(texts)
+        if texts and self.telling is not None and self.telling.on:
+            self.telling.extension_lines(texts)
 
     def end(self) -> None:
         """What waits for its newline is an event of the log when there is nobody left to write one."""
         if self._native:
             line, self._native = self._native, b""
             self.of_function([line.decode("utf-8", "replace")])
+
+
+def events(data: bytes) -> tuple[list[str], bytes]:
+    """Lines as events of the log, and the beginning of one that is not whole yet. Nothing is lost: what is longer than
+    an event may be is more than one."""
+    *lines, rest = data.split(b"\n")
+    parts = [part for line in lines for part in _pieces(line)]
+    while len(rest) >= frames.LOG_BYTES_MAX:
+        parts.append(rest[: frames.LOG_BYTES_MAX])
+        rest = rest[frames.LOG_BYTES_MAX :]
+    return [part.decode("utf-8", "replace") for part in parts], rest
+
+
+def _pieces(line: bytes) -> list[bytes]:
+    return [line[at : at + frames.LOG_BYTES_MAX] for at in range(0, max(len(line), 1), frames.LOG_BYTES_MAX)]

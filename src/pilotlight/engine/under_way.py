@@ -65,4 +65,5 @@ def invoke_body(invocation: Invocation, deadline_ms: int) -> bytes:
     if invocation.cognito_identity:
         header["identity"] = invocation.cognito_identity
     encoded = orjson.dumps(header)
-    return len(encoded).to_bytes(4, "little") + encoded + invocation.payload
+    # AWS: an invocation without a payload has an empty object for its event.
+    return len(encoded).to_bytes(4, "little") + encoded + (invocation.payload or b"{}")

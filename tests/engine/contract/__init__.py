@@ -6,8 +6,12 @@ and any other event with the event itself. To join, write a file like `python.py
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tests.engine.world import INIT_SECONDS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,9 +31,19 @@ class Language:
     trace: str = "stackTrace"
     """Where an error's frames are."""
     environment: Mapping[str, str] = field(default_factory=dict)
+    managed: bool = True
+    """Whether the bootstrap is the platform's: programs that bring their own have no `AWS_EXECUTION_ENV`."""
+    code: Callable[[], Path] | None = None
+    """For what is compiled: a package with all programs in it …"""
+    select: Callable[[str], dict[str, Any]] = lambda program: {}
+    """… and the settings that choose one of `at_init`."""
+    init_seconds: float = INIT_SECONDS
+    memory_mb: int = 256
+    lacks: Mapping[str, str] = field(default_factory=dict)
+    """Tests that mean nothing in this language, and why."""
 
 
 def languages() -> list[Language]:
-    from tests.engine.contract import node, python, ruby
+    from tests.engine.contract import go, node, python, ruby
 
-    return [python.LANGUAGE, node.LANGUAGE, ruby.LANGUAGE]
+    return [python.LANGUAGE, node.LANGUAGE, ruby.LANGUAGE, go.LANGUAGE]

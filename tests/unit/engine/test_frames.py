@@ -1,4 +1,4 @@
-"""The platform's end of the channel, against bootstraps that lie."""
+"""The platform's end of the channel, against bootstraps that lie. Async, since a channel paces what it hears."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def frame(kind: int, body: bytes) -> bytes:
 
 
 @pytest.mark.parametrize("step", [1, 2, 3, 7, 1000])
-def test_frames_arrive_whole_however_they_are_cut(step: int) -> None:
+async def test_frames_arrive_whole_however_they_are_cut(step: int) -> None:
     listener = Listener()
     data = frame(LOG, b"one") + frame(READY, b"") + frame(RESPONSE, b"x" * 50)
     for start in range(0, len(data), step):
@@ -50,7 +50,7 @@ def test_frames_arrive_whole_however_they_are_cut(step: int) -> None:
 
 @pytest.mark.parametrize("step", [1000, 1 << 20, 1 << 30])
 @pytest.mark.parametrize(("kind", "limit"), [(RESPONSE, RESPONSE_BYTES_MAX), (LOG, LOG_BYTES_MAX)])
-def test_what_is_over_the_limit_is_told_and_not_kept(kind: int, limit: int, step: int) -> None:
+async def test_what_is_over_the_limit_is_told_and_not_kept(kind: int, limit: int, step: int) -> None:
     listener = Listener()
     data = frame(kind, b"x" * (limit + 1)) + frame(READY, b"after")
     for start in range(0, len(data), step):
@@ -59,34 +59,34 @@ def test_what_is_over_the_limit_is_told_and_not_kept(kind: int, limit: int, step
     assert listener.frames == [(kind, b"", limit + 1), (READY, b"after", 5)]
 
 
-def test_what_is_just_at_the_limit_is_kept() -> None:
+async def test_what_is_just_at_the_limit_is_kept() -> None:
     listener = Listener()
     listener.channel.data_received(frame(RESPONSE, b"x" * RESPONSE_BYTES_MAX))
     assert len(listener.frames[0][1]) == RESPONSE_BYTES_MAX
 
 
 @pytest.mark.parametrize("kind", [0, START, frames.INVOKE, 255])
-def test_an_unknown_kind_ends_the_conversation(kind: int) -> None:
+async def test_an_unknown_kind_ends_the_conversation(kind: int) -> None:
     listener = Listener()
     listener.channel.data_received(frame(kind, b"x") + frame(READY, b""))
     assert listener.transport.aborted
     assert listener.frames == []
 
 
-def test_a_length_nobody_has_ends_the_conversation() -> None:
+async def test_a_length_nobody_has_ends_the_conversation() -> None:
     listener = Listener()
     listener.channel.data_received(HEAD.pack(0xFFFFFFFF, RESPONSE))
     assert listener.transport.aborted
 
 
-def test_a_frame_that_stops_half_way_is_never_told() -> None:
+async def test_a_frame_that_stops_half_way_is_never_told() -> None:
     listener = Listener()
     listener.channel.data_received(HEAD.pack(100, RESPONSE) + b"half")
     listener.channel.connection_lost(None)
     assert (listener.frames, listener.lost) == ([], 1)
 
 
-def test_sending_after_the_end_is_nothing() -> None:
+async def test_sending_after_the_end_is_nothing() -> None:
     listener = Listener()
     listener.channel.send(START, b"{}")
     assert listener.transport.written == frame(START, b"{}")

@@ -44,6 +44,9 @@ class ProvidedRuntime:
 
     def environment(self, version: FunctionVersion, sandbox: Sandbox) -> dict[str, str]:
         task, opts = places(version, sandbox)
+        ours = reserved(version, sandbox, task, "/var/runtime")
+        # AWS: "this environment variable is not defined for OS-only runtimes".
+        del ours["AWS_EXECUTION_ENV"]
         libraries = LIBRARY_PATH if sandbox.isolated else ":".join(f"{root}/lib" for root in (task, *opts))
         return {
             **scratch(sandbox),
@@ -53,7 +56,7 @@ class ProvidedRuntime:
             "TZ": ":UTC",
             "AWS_ENDPOINT_URL": endpoint_of(sandbox, self._endpoint),
             **version.environment,
-            **reserved(version, sandbox, task, "/var/runtime"),
+            **ours,
             **scratch(sandbox),
         }
 
