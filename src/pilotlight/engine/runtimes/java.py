@@ -90,6 +90,8 @@ class JavaRuntime:
             "PATH": PATH,
             "LD_LIBRARY_PATH": LIBRARY_PATH,
             "LANG": "en_US.UTF-8",
+            # Few hosts have that locale, and without it the machine reads variables and names of files as ASCII.
+            "LC_ALL": "C.UTF-8",
             "TZ": ":UTC",
             "AWS_ENDPOINT_URL": endpoint_of(sandbox, self._endpoint),
             **version.environment,
