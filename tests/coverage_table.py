@@ -26,6 +26,7 @@ SERVICES = {
 }
 STORED = {
     "ecr": {"PutImageScanningConfiguration": "kept and returned; images are not scanned"},
+    "lambda": {"PutRuntimeManagementConfig": "kept and returned; this machine's runtimes are its owner's to update"},
     "s3": {
         "PutBucketRequestPayment": "kept and returned; nobody is billed",
         "PutBucketAccelerateConfiguration": "kept and returned; there is nothing to accelerate",

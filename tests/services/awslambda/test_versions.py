@@ -279,12 +279,6 @@ async def test_tags(made: Bench) -> None:
     assert await made.call("list_tags", Resource=ARN) == {"Tags": {"b": "2"}}
 
 
-async def test_runtimes_are_updated_automatically_or_not_at_all(made: Bench) -> None:
-    assert (await made.call("get_runtime_management_config", FunctionName="f"))["UpdateRuntimeOn"] == "Auto"
-    request = {"FunctionName": "f", "UpdateRuntimeOn": "FunctionUpdate"}
-    assert (await refused(made, "put_runtime_management_config", **request))[0] == "NotImplemented"
-
-
 async def test_a_layer_is_published_and_used(made: Bench) -> None:
     layer = await made.call(
         "publish_layer_version", LayerName="l", Content={"ZipFile": package()}, CompatibleRuntimes=["python3.12"]

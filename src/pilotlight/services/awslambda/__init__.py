@@ -4,9 +4,9 @@ Real: everything about zip packages; container images of our own ECR and of regi
 synchronous, asynchronous, streamed and dry invocations; alias weights; reserved and provisioned concurrency;
 dead-letter queues; functions, queues and buckets as destinations; durable functions (see `durable`); function URLs;
 loops of functions, found by the trace header; code signing as far as it goes without signatures (see `code_signing`).
-Stored: tracing mode; SnapStart of Java and .NET; the ids of a VPC, which costs the function its way to the internet.
-Refused by name: file systems, KMS keys, topics and event buses as destinations, sources of mappings other than queues
-(see `mappings`), capacity providers, tags of anything but functions.
+Stored: tracing mode; how runtimes are updated; SnapStart of Java and .NET; the ids of a VPC, which costs the function
+its way to the internet. Refused by name: file systems, KMS keys, topics and event buses as destinations, sources of
+mappings other than queues (see `mappings`), capacity providers, tags of layers.
 """
 
 from __future__ import annotations
@@ -32,8 +32,9 @@ from pilotlight.services.awslambda.provisioning import Provisioning
 from pilotlight.services.awslambda.recursion import RecursionConfigs
 from pilotlight.services.awslambda.resolver import Resolver
 from pilotlight.services.awslambda.resource_policies import ResourcePolicies
+from pilotlight.services.awslambda.runtime_management import RuntimeManagement
 from pilotlight.services.awslambda.surroundings import Surroundings
-from pilotlight.services.awslambda.tags import RuntimeManagement, Tags
+from pilotlight.services.awslambda.tags import Tags
 from pilotlight.services.awslambda.url_data_plane import Admit, UrlDataPlane
 from pilotlight.services.awslambda.urls import FunctionUrls
 from pilotlight.services.awslambda.versions import Aliases, Versions

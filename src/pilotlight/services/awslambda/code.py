@@ -9,11 +9,15 @@ from typing import Any
 
 from pilotlight.errors import AwsError, NotImplementedHere
 from pilotlight.identity.caller import Caller
+from pilotlight.services.awslambda import store
 from pilotlight.services.awslambda.names import invalid, user_error
 from pilotlight.services.awslambda.surroundings import BadPackage, StoredPackage, Surroundings
+from pilotlight.storage import Transaction
 
 ZIPPED_BYTES_MAX = 50 * 1024 * 1024
 UNZIPPED_BYTES_MAX = 250 * 1024 * 1024
+STORED_BYTES_MAX = 75 * 1024**3
+"""AWS: of all versions and layers of an account in a region."""
 SOURCE_MEMBERS_REFUSED = ("SourceKMSKeyArn",)
 
 
@@ -99,6 +103,11 @@ def check_unzipped(total_bytes: int, *, layers: bool) -> None:
             f"The actual size is {total_bytes} bytes."
         )
     raise invalid(f"Unzipped size must be smaller than {UNZIPPED_BYTES_MAX} bytes")
+
+
+def check_storage(tx: Transaction, account: str, region: str, added_bytes: int) -> None:
+    if store.code_bytes(tx, account, region) + added_bytes > STORED_BYTES_MAX:
+        raise user_error("CodeStorageExceededException", "Code storage limit exceeded.")
 
 
 def code_members(package: StoredPackage) -> dict[str, Any]:

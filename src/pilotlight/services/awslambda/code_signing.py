@@ -12,10 +12,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from pilotlight.errors import NotImplementedHere
 from pilotlight.identity.caller import Caller
 from pilotlight.services.awslambda import store
-from pilotlight.services.awslambda.names import Reference, conflict, not_found, raise_no_function, refer, user_error
+from pilotlight.services.awslambda.names import (
+    Reference,
+    check_tags,
+    conflict,
+    not_found,
+    raise_no_function,
+    refer_whole,
+    user_error,
+)
 from pilotlight.services.awslambda.paging import page
 from pilotlight.services.awslambda.store import Name, Part
 from pilotlight.services.awslambda.surroundings import Surroundings, timestamp
@@ -35,6 +42,10 @@ class SigningConfig:
     body: dict[str, Any]
 
     @property
+    def shown(self) -> dict[str, Any]:
+        return {member: value for member, value in self.body.items() if not member.startswith("_")}
+
+    @property
     def enforced(self) -> bool:
         return bool(self.body["CodeSigningPolicies"]["UntrustedArtifactOnDeployment"] == "Enforce")
 
@@ -46,11 +57,11 @@ class CodeSigningConfigs:
         self._parts = parts
 
     async def create_code_signing_config(self, caller: Caller, request: Mapping[str, Any]) -> dict[str, Any]:
-        if request.get("Tags"):
-            raise NotImplementedHere("CreateCodeSigningConfig with Tags")
+        tags = check_tags(dict(request.get("Tags") or {}))
         identity = f"csc-{self._parts.ids.lower(17)}"
         arn = f"arn:aws:lambda:{caller.region}:{caller.account}:code-signing-config:{identity}"
-        body = {
+        body: dict[str, Any] = {
+            "_tags": tags,
             "CodeSigningConfigId": identity,
             "CodeSigningConfigArn": arn,
             "AllowedPublishers": request["AllowedPublishers"],
@@ -62,12 +73,13 @@ class CodeSigningConfigs:
         }
         if "Description" in request:
             body["Description"] = request["Description"]
-        await self._parts.database.write(_save, SigningConfig(arn, caller.account, caller.region, body))
-        return {"CodeSigningConfig": body}
+        config = SigningConfig(arn, caller.account, caller.region, body)
+        await self._parts.database.write(save, config)
+        return {"CodeSigningConfig": config.shown}
 
     async def get_code_signing_config(self, caller: Caller, request: Mapping[str, Any]) -> dict[str, Any]:
-        found = await self._parts.database.read(_existing, request["CodeSigningConfigArn"])
-        return {"CodeSigningConfig": found.body}
+        found = await self._parts.database.read(existing, request["CodeSigningConfigArn"])
+        return {"CodeSigningConfig": found.shown}
 
     async def update_code_signing_config(self, caller: Caller, request: Mapping[str, Any]) -> dict[str, Any]:
         now_ms = self._parts.clock.now_ms()
@@ -76,12 +88,12 @@ class CodeSigningConfigs:
         }
 
         def change(tx: Transaction) -> SigningConfig:
-            found = _existing(tx, request["CodeSigningConfigArn"])
+            found = existing(tx, request["CodeSigningConfigArn"])
             changed = replace(found, body={**found.body, **changes, "LastModified": timestamp(now_ms)})
-            _save(tx, changed)
+            save(tx, changed)
             return changed
 
-        return {"CodeSigningConfig": (await self._parts.database.write(change)).body}
+        return {"CodeSigningConfig": (await self._parts.database.write(change)).shown}
 
     async def delete_code_signing_config(self, caller: Caller, request: Mapping[str, Any]) -> None:
         await self._parts.database.write(_delete, request["CodeSigningConfigArn"])
@@ -89,27 +101,27 @@ class CodeSigningConfigs:
     async def list_code_signing_configs(self, caller: Caller, request: Mapping[str, Any]) -> dict[str, Any]:
         found = await self._parts.database.read(_list, caller.account, caller.region)
         some, marker = page(found, request, key=lambda one: one.arn)
-        answer: dict[str, Any] = {"CodeSigningConfigs": [one.body for one in some]}
+        answer: dict[str, Any] = {"CodeSigningConfigs": [one.shown for one in some]}
         return {**answer, "NextMarker": marker} if marker else answer
 
     async def list_functions_by_code_signing_config(self, caller: Caller, request: Mapping[str, Any]) -> dict[str, Any]:
         arn = request["CodeSigningConfigArn"]
 
         def find(tx: Transaction) -> list[str]:
-            _existing(tx, arn)
+            existing(tx, arn)
             return _users(tx, arn)
 
         some, marker = page(await self._parts.database.scan(find), request, key=str)
         return {"FunctionArns": list(some), "NextMarker": marker} if marker else {"FunctionArns": list(some)}
 
     async def put_function_code_signing_config(self, caller: Caller, request: Mapping[str, Any]) -> dict[str, Any]:
-        reference = refer(caller, request["FunctionName"])
+        reference = refer_whole(caller, request["FunctionName"])
         await self._parts.database.write(attach, reference, request["CodeSigningConfigArn"], self._parts.ids.uuid())
         return {"CodeSigningConfigArn": request["CodeSigningConfigArn"], "FunctionName": reference.function.name}
 
     async def get_function_code_signing_config(self, caller: Caller, request: Mapping[str, Any]) -> dict[str, Any]:
         """AWS: a function without one is answered with its name alone."""
-        reference = refer(caller, request["FunctionName"])
+        reference = refer_whole(caller, request["FunctionName"])
 
         def find(tx: Transaction) -> Part | None:
             if store.find_function(tx, reference.function) is None:
@@ -121,7 +133,7 @@ class CodeSigningConfigs:
         return {**answer, "CodeSigningConfigArn": part.body["arn"]} if part else answer
 
     async def delete_function_code_signing_config(self, caller: Caller, request: Mapping[str, Any]) -> None:
-        reference = refer(caller, request["FunctionName"])
+        reference = refer_whole(caller, request["FunctionName"])
 
         def detach(tx: Transaction) -> None:
             if store.find_function(tx, reference.function) is None:
@@ -171,7 +183,7 @@ def _attachable(tx: Transaction, arn: str) -> SigningConfig:
     return found
 
 
-def _existing(tx: Transaction, arn: str) -> SigningConfig:
+def existing(tx: Transaction, arn: str) -> SigningConfig:
     found = _find(tx, arn)
     if found is None:
         raise not_found(f"The Lambda code signing configuration {arn} can not be found.")
@@ -192,7 +204,7 @@ def _list(tx: Transaction, account: str, region: str) -> list[SigningConfig]:
     return [_config(row) for row in tx.all(sql, account=account, region=region)]
 
 
-def _save(tx: Transaction, config: SigningConfig) -> None:
+def save(tx: Transaction, config: SigningConfig) -> None:
     tx.run(
         """insert into lambda_code_signing (arn, account, region, body) values (:arn, :account, :region, :body)
            on conflict (arn) do update set body = excluded.body""",
@@ -208,7 +220,7 @@ def _users(tx: Transaction, arn: str) -> list[str]:
 
 
 def _delete(tx: Transaction, arn: str) -> None:
-    _existing(tx, arn)
+    existing(tx, arn)
     if _users(tx, arn):
         raise conflict(
             "Cannot delete the code signing configuration: it is attached to one or more functions. "

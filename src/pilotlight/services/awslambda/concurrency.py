@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pilotlight.identity.caller import Caller
-from pilotlight.services.awslambda import snap_start, store
+from pilotlight.services.awslambda import code, snap_start, store
 from pilotlight.services.awslambda.names import (
     Reference,
     invalid,
@@ -14,6 +14,7 @@ from pilotlight.services.awslambda.names import (
     number_of,
     raise_no_function,
     refer,
+    refer_whole,
     user_error,
 )
 from pilotlight.services.awslambda.paging import page
@@ -23,7 +24,6 @@ from pilotlight.services.awslambda.surroundings import Surroundings, timestamp
 from pilotlight.storage import Transaction
 
 UNRESERVED_MIN = 100
-CODE_BYTES_MAX = 75 * 1024**3
 
 
 class Concurrency:
@@ -34,38 +34,34 @@ class Concurrency:
         self._resolver = resolver
 
     async def put_function_concurrency(self, caller: Caller, request: Mapping[str, Any]) -> dict[str, Any]:
-        reference = refer(caller, request["FunctionName"])
-        if reference.qualifier and reference.qualifier != LATEST:
-            raise invalid(
-                "This operation is permitted on Lambda functions only. Aliases and versions do not support "
-                "this operation. Please specify either a function name or an unqualified function ARN."
-            )
+        reference = refer_whole(caller, request["FunctionName"])
         wanted: int = request["ReservedConcurrentExecutions"]
         await self._parts.database.write(_reserve, reference, wanted, self._parts.account_concurrency)
         self._resolver.forget()
         return {"ReservedConcurrentExecutions": wanted}
 
     async def get_function_concurrency(self, caller: Caller, request: Mapping[str, Any]) -> dict[str, Any]:
-        reference = refer(caller, request["FunctionName"])
+        reference = refer_whole(caller, request["FunctionName"])
         function = await self._parts.database.read(store.find_function, reference.function)
         if function is None:
             raise_no_function(reference)
         return {} if function.reserved is None else {"ReservedConcurrentExecutions": function.reserved}
 
     async def delete_function_concurrency(self, caller: Caller, request: Mapping[str, Any]) -> None:
-        reference = refer(caller, request["FunctionName"])
+        reference = refer_whole(caller, request["FunctionName"])
         await self._parts.database.write(_unreserve, reference)
         self._resolver.forget()
 
     async def get_account_settings(self, caller: Caller, request: Mapping[str, Any]) -> dict[str, Any]:
         reserved = await self._parts.database.read(store.reserved_total, caller.account, caller.region)
-        used, count = await self._parts.database.scan(store.code_totals, caller.account, caller.region)
+        used = await self._parts.database.read(store.code_bytes, caller.account, caller.region)
+        count = await self._parts.database.read(store.count_functions, caller.account, caller.region)
         total = self._parts.account_concurrency
         return {
             "AccountLimit": {
-                "TotalCodeSize": CODE_BYTES_MAX,
-                "CodeSizeUnzipped": 262_144_000,
-                "CodeSizeZipped": 52_428_800,
+                "TotalCodeSize": code.STORED_BYTES_MAX,
+                "CodeSizeUnzipped": code.UNZIPPED_BYTES_MAX,
+                "CodeSizeZipped": code.ZIPPED_BYTES_MAX,
                 "ConcurrentExecutions": total,
                 "UnreservedConcurrentExecutions": total - reserved,
             },
@@ -112,6 +108,8 @@ class ProvisionedConcurrency:
 
     async def put_provisioned_concurrency_config(self, caller: Caller, request: Mapping[str, Any]) -> dict[str, Any]:
         reference = _qualified(caller, request)
+        if reference.qualifier == LATEST:
+            raise invalid("Provisioned Concurrency Configs cannot be applied to unpublished function versions.")
         body = {
             "count": request["ProvisionedConcurrentExecutions"],
             "modified_ms": self._parts.clock.now_ms(),
@@ -124,17 +122,19 @@ class ProvisionedConcurrency:
 
     async def get_provisioned_concurrency_config(self, caller: Caller, request: Mapping[str, Any]) -> dict[str, Any]:
         reference = _qualified(caller, request)
+        _check_published(reference)
         return self._shown(await self._parts.database.read(_find, reference))
 
     async def delete_provisioned_concurrency_config(self, caller: Caller, request: Mapping[str, Any]) -> None:
         """AWS: deleting what is not there is no error, while the alias or version must exist."""
         reference = _qualified(caller, request)
+        _check_published(reference)
         await self._parts.database.write(_unprovision, reference)
         self._resolver.forget()
         self._parts.wake_provisioning()
 
     async def list_provisioned_concurrency_configs(self, caller: Caller, request: Mapping[str, Any]) -> dict[str, Any]:
-        reference = refer(caller, request["FunctionName"])
+        reference = refer_whole(caller, request["FunctionName"])
         if await self._parts.database.read(store.find_function, reference.function) is None:
             raise_no_function(reference)
         parts = await self._parts.database.read(store.list_parts, reference.function, "provisioned")
@@ -161,11 +161,14 @@ class ProvisionedConcurrency:
 
 def _qualified(caller: Caller, request: Mapping[str, Any]) -> Reference:
     reference = refer(caller, request["FunctionName"], request.get("Qualifier"))
-    if reference.qualifier == LATEST:
-        raise invalid("Provisioned Concurrency Configs cannot be applied to unpublished function versions.")
     if not reference.qualifier:
         raise invalid("The qualifier is missing: name an alias or a version.")
     return reference
+
+
+def _check_published(reference: Reference) -> None:
+    if reference.qualifier == LATEST:
+        raise invalid("The function resource provided must be an alias or a published version.")
 
 
 def _check_exists(tx: Transaction, reference: Reference) -> None:

@@ -242,10 +242,7 @@ def shown(version: Version, *, qualifier: str = "") -> dict[str, Any]:
         **{"State": "Active", "LastUpdateStatus": "Successful", **version.body.get("_states", {})},
     )
     if body["PackageType"] == "Zip":
-        digest = _runtime_digest(body)
-        body["RuntimeVersionConfig"] = {
-            "RuntimeVersionArn": f"arn:aws:lambda:{version.function.region}::runtime:{digest}"
-        }
+        body["RuntimeVersionConfig"] = {"RuntimeVersionArn": runtime_arn(version)}
     body.update({name: value for name, value in version.body.get("_update", {}).items() if not name.startswith("_")})
     if "ImageConfig" in body:
         # AWS: shown one level deeper than it is given.
@@ -253,6 +250,7 @@ def shown(version: Version, *, qualifier: str = "") -> dict[str, Any]:
     return body
 
 
-def _runtime_digest(body: Mapping[str, Any]) -> str:
+def runtime_arn(version: Version) -> str:
     """Names the runtime as AWS does, by a hash; here it changes with the runtime's name only."""
-    return hashlib.sha256(str(body.get("Runtime", "")).encode()).hexdigest()
+    digest = hashlib.sha256(str(version.body.get("Runtime", "")).encode()).hexdigest()
+    return f"arn:aws:lambda:{version.function.region}::runtime:{digest}"

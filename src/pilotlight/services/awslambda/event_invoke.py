@@ -8,7 +8,7 @@ from typing import Any
 
 from pilotlight.identity.caller import Caller
 from pilotlight.services.awslambda import destinations, store
-from pilotlight.services.awslambda.names import Reference, invalid, not_found, raise_no_function, refer
+from pilotlight.services.awslambda.names import Reference, invalid, not_found, raise_no_function, refer, refer_whole
 from pilotlight.services.awslambda.paging import page
 from pilotlight.services.awslambda.resolver import Resolver, find_qualified
 from pilotlight.services.awslambda.store import LATEST, Part
@@ -39,7 +39,7 @@ class EventInvokeConfigs:
         self._resolver.forget()
 
     async def list_function_event_invoke_configs(self, caller: Caller, request: Mapping[str, Any]) -> dict[str, Any]:
-        reference = refer(caller, request["FunctionName"])
+        reference = refer_whole(caller, request["FunctionName"])
         if await self._parts.database.read(store.find_function, reference.function) is None:
             raise not_found("The function doesn't exist.")
         parts = await self._parts.database.read(store.list_parts, reference.function, "event_invoke")

@@ -12,11 +12,13 @@ from pilotlight.services.awslambda.layers import layer_members
 from pilotlight.services.awslambda.names import (
     NAME_CHARACTERS_MAX,
     Reference,
+    check_tags,
     conflict,
     invalid,
     number_of,
     raise_no_function,
     refer,
+    refer_whole,
     user_error,
 )
 from pilotlight.services.awslambda.paging import limit_of, marker_of, read_marker
@@ -25,7 +27,6 @@ from pilotlight.services.awslambda.store import Function, Part, Version
 from pilotlight.services.awslambda.surroundings import FoundImage, ImageRefused, Surroundings, timestamp
 from pilotlight.storage import Transaction
 
-TAGS_MAX = 50
 VERSIONS_MAX = 100_000
 STALE = (
     "The Revision Id provided does not match the latest Revision Id. "
@@ -41,7 +42,7 @@ class Functions:
         self._resolver = resolver
 
     async def create_function(self, caller: Caller, request: Mapping[str, Any]) -> dict[str, Any]:
-        reference = refer(caller, request["FunctionName"])
+        reference = refer_whole(caller, request["FunctionName"])
         if len(reference.function.name) > NAME_CHARACTERS_MAX:
             # AWS: of a plain name the service itself judges the length; the model's limit is that of an ARN.
             raise invalid(
@@ -54,9 +55,7 @@ class Functions:
             raise invalid(
                 "Runtime and Handler are mandatory parameters for functions created with deployment packages."
             )
-        tags = dict(request.get("Tags") or {})
-        if len(tags) > TAGS_MAX:
-            raise invalid("Number of tags exceeds resource tag limit.")
+        tags = check_tags(dict(request.get("Tags") or {}))
         if await self._parts.database.read(store.find_function, reference.function):
             raise conflict(f"Function already exist: {reference.function.name}")
         await self._check_role(request["Role"])
@@ -111,7 +110,7 @@ class Functions:
         return configuration.shown(version, qualifier=reference.qualifier)
 
     async def update_function_code(self, caller: Caller, request: Mapping[str, Any]) -> dict[str, Any]:
-        reference = refer(caller, request["FunctionName"])
+        reference = refer_whole(caller, request["FunctionName"])
         configuration.check("UpdateFunctionCode", {"PublishTo": request.get("PublishTo")})
         latest = await self._latest(reference, request)
         await code_signing.check_deployment(self._parts, reference.function, None)
@@ -128,7 +127,7 @@ class Functions:
         return await self._change(reference, latest, changes, self._publish_as(request))
 
     async def update_function_configuration(self, caller: Caller, request: Mapping[str, Any]) -> dict[str, Any]:
-        reference = refer(caller, request["FunctionName"])
+        reference = refer_whole(caller, request["FunctionName"])
         configuration.check("UpdateFunctionConfiguration", request)
         latest = await self._latest(reference, request)
         if request.get("DurableConfig") and "DurableConfig" not in latest.body:
@@ -309,6 +308,7 @@ def insert_function(
 ) -> Version:
     if not store.add_function(tx, function):
         raise conflict(f"Function already exist: {function.name.name}")
+    code.check_storage(tx, function.name.account, function.name.region, body["CodeSize"])
     version = Version(function.name, 0, revision, body)
     store.save_version(tx, version)
     if signing:
@@ -331,6 +331,9 @@ def replace_latest(
         raise_no_function(Reference(seen.function, ""))
     if latest.revision != seen.revision:
         raise in_progress(Reference(seen.function, ""))
+    more = changed.body["CodeSize"] - latest.body["CodeSize"]
+    if more > 0:
+        code.check_storage(tx, seen.function.account, seen.function.region, more)
     store.save_version(tx, changed)
     if pull is not None:
         store.save_part(tx, pull)

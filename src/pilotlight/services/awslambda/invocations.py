@@ -245,12 +245,14 @@ def _context(request: Mapping[str, Any]) -> str:
     if not context:
         return ""
     if len(context) > CLIENT_CONTEXT_BYTES_MAX:
-        raise user_error("InvalidRequestContentException", "Client context must be a valid Base64-encoded JSON object.")
+        raise user_error(
+            "InvalidRequestContentException",
+            f"Client context must be at most {CLIENT_CONTEXT_BYTES_MAX} bytes of Base64, and has {len(context)}.",
+        )
     try:
         text = base64.b64decode(context, validate=True).decode()
-        json.loads(text)
+        if isinstance(json.loads(text), dict):
+            return text
     except ValueError:
-        raise user_error(
-            "InvalidRequestContentException", "Client context must be a valid Base64-encoded JSON object."
-        ) from None
-    return text
+        pass  # told below
+    raise user_error("InvalidRequestContentException", "Client context must be a valid Base64-encoded JSON object.")

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from pilotlight.services.awslambda import code
 from pilotlight.services.awslambda.store import OF
 from pilotlight.storage import Transaction
 
@@ -57,8 +58,8 @@ def take_number(tx: Transaction, layer: Layer) -> int:
 
 def save_layer_version(tx: Transaction, version: LayerVersion) -> None:
     tx.run(
-        """insert into lambda_layer_version (account, region, name, number, revision, body, policy)
-           values (:account, :region, :name, :number, :revision, :body, :policy)
+        """insert into lambda_layer_version (account, region, name, number, revision, body, policy, code_bytes)
+           values (:account, :region, :name, :number, :revision, :body, :policy, :code_bytes)
            on conflict (account, region, name, number) do update
            set revision = excluded.revision, body = excluded.body, policy = excluded.policy""",
         **version.layer.keys,
@@ -66,10 +67,12 @@ def save_layer_version(tx: Transaction, version: LayerVersion) -> None:
         revision=version.revision,
         body=json.dumps(version.body),
         policy=json.dumps(version.policy),
+        code_bytes=version.body["CodeSize"],
     )
 
 
 def publish(tx: Transaction, layer: Layer, body: dict[str, Any], revision: str) -> LayerVersion:
+    code.check_storage(tx, layer.account, layer.region, body["CodeSize"])
     version = LayerVersion(layer, take_number(tx, layer), revision, body, [])
     save_layer_version(tx, version)
     return version

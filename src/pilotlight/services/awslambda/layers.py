@@ -15,6 +15,7 @@ from pilotlight.services.awslambda.layer_store import Layer, LayerVersion
 from pilotlight.services.awslambda.names import conflict, invalid, not_found, user_error, validation
 from pilotlight.services.awslambda.paging import page
 from pilotlight.services.awslambda.surroundings import LayerUnavailable, Surroundings, timestamp
+from pilotlight.storage import Transaction
 
 LAYERS_MAX = 5
 LAYER = re.compile(
@@ -104,33 +105,26 @@ class Layers:
             raise validation(
                 request["Action"], "action", "Member must satisfy regular expression pattern: lambda:GetLayerVersion"
             )
-        version = await self._find_of(caller, request)
-        if any(statement["Sid"] == request["StatementId"] for statement in version.policy):
-            raise conflict(
-                f"The statement id ({request['StatementId']}) provided already exists. Please provide a new statement "
-                "id, or remove the existing statement."
-            )
+        layer = parse_layer(caller, request["LayerName"])
         statement: dict[str, Any] = {
             "Sid": request["StatementId"],
             "Effect": "Allow",
             "Principal": _principal(request["Principal"]),
             "Action": request["Action"],
-            "Resource": version.arn,
+            "Resource": f"{layer.arn}:{request['VersionNumber']}",
         }
         if request.get("OrganizationId"):
             statement["Condition"] = {"StringEquals": {"aws:PrincipalOrgID": request["OrganizationId"]}}
-        changed = await self._save_policy(version, [*version.policy, statement], request)
+        changed = await self._parts.database.write(_permit, layer, request, statement, self._parts.ids.uuid())
         return {"Statement": json.dumps(statement, separators=(",", ":")), "RevisionId": changed.revision}
 
     async def remove_layer_version_permission(self, caller: Caller, request: Mapping[str, Any]) -> None:
-        version = await self._find_of(caller, request)
-        kept = [statement for statement in version.policy if statement["Sid"] != request["StatementId"]]
-        if len(kept) == len(version.policy):
-            raise not_found(f"Statement {request['StatementId']} is not found in resource policy.")
-        await self._save_policy(version, kept, request)
+        layer = parse_layer(caller, request["LayerName"])
+        await self._parts.database.write(_forbid, layer, request, self._parts.ids.uuid())
 
     async def get_layer_version_policy(self, caller: Caller, request: Mapping[str, Any]) -> dict[str, Any]:
-        version = await self._find_of(caller, request)
+        layer, number = parse_layer(caller, request["LayerName"]), request["VersionNumber"]
+        version = await self._parts.database.read(_existing, layer, number)
         if not version.policy:
             raise not_found("No policy is associated with the given resource.")
         return {"Policy": policy_text(version), "RevisionId": version.revision}
@@ -143,27 +137,6 @@ class Layers:
             raise not_found(NO_RESOURCE)
         return version
 
-    async def _find_of(self, caller: Caller, request: Mapping[str, Any]) -> LayerVersion:
-        layer, number = parse_layer(caller, request["LayerName"]), request["VersionNumber"]
-        version = await self._parts.database.read(layer_store.find_layer_version, layer, number)
-        if version is None:
-            raise not_found(f"Layer version {layer.arn}:{number} does not exist.")
-        return version
-
-    async def _save_policy(
-        self, version: LayerVersion, policy: list[dict[str, Any]], request: Mapping[str, Any]
-    ) -> LayerVersion:
-        if request.get("RevisionId") not in (None, version.revision):
-            raise user_error(
-                "PreconditionFailedException",
-                "The Revision Id provided does not match the latest Revision Id. "
-                "Call the GetLayerPolicy API to retrieve the latest Revision Id",
-                status=412,
-            )
-        changed = replace(version, policy=policy, revision=self._parts.ids.uuid())
-        await self._parts.database.write(layer_store.save_layer_version, changed)
-        return changed
-
     def _detailed(self, version: LayerVersion) -> dict[str, Any]:
         body = version.body
         content = {
@@ -172,6 +145,48 @@ class Layers:
             "CodeSize": body["CodeSize"],
         }
         return {**_listed(version), "LayerArn": version.layer.arn, "Content": content}
+
+
+def _existing(tx: Transaction, layer: Layer, number: int) -> LayerVersion:
+    version = layer_store.find_layer_version(tx, layer, number)
+    if version is None:
+        raise not_found(f"Layer version {layer.arn}:{number} does not exist.")
+    return version
+
+
+def _permit(
+    tx: Transaction, layer: Layer, request: Mapping[str, Any], statement: dict[str, Any], fresh: str
+) -> LayerVersion:
+    version = _existing(tx, layer, request["VersionNumber"])
+    if any(other["Sid"] == statement["Sid"] for other in version.policy):
+        raise conflict(
+            f"The statement id ({statement['Sid']}) provided already exists. Please provide a new statement "
+            "id, or remove the existing statement."
+        )
+    return _save_policy(tx, version, [*version.policy, statement], request, fresh)
+
+
+def _forbid(tx: Transaction, layer: Layer, request: Mapping[str, Any], fresh: str) -> None:
+    version = _existing(tx, layer, request["VersionNumber"])
+    kept = [statement for statement in version.policy if statement["Sid"] != request["StatementId"]]
+    if len(kept) == len(version.policy):
+        raise not_found(f"Statement {request['StatementId']} is not found in resource policy.")
+    _save_policy(tx, version, kept, request, fresh)
+
+
+def _save_policy(
+    tx: Transaction, version: LayerVersion, policy: list[dict[str, Any]], request: Mapping[str, Any], fresh: str
+) -> LayerVersion:
+    if request.get("RevisionId") not in (None, version.revision):
+        raise user_error(
+            "PreconditionFailedException",
+            "The Revision Id provided does not match the latest Revision Id. "
+            "Call the GetLayerPolicy API to retrieve the latest Revision Id",
+            status=412,
+        )
+    changed = replace(version, policy=policy, revision=fresh)
+    layer_store.save_layer_version(tx, changed)
+    return changed
 
 
 def policy_text(version: LayerVersion) -> str:

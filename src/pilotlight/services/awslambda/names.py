@@ -15,6 +15,7 @@ FUNCTION = re.compile(
     r"(?:function:)?(?P<name>[a-zA-Z0-9-_]+)(?::(?P<qualifier>\$LATEST|[a-zA-Z0-9-_]+))?"
 )
 NAME_CHARACTERS_MAX = 64
+TAGS_MAX = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +76,24 @@ def refer(caller: Caller, text: str, qualifier: str | None = None) -> Reference:
         raise invalid("The derived qualifier from the function name does not match the specified qualifier.")
     name = Name(match["account"] or caller.account, region, match["name"])
     return Reference(name, qualifier or named)
+
+
+def refer_whole(caller: Caller, text: str) -> Reference:
+    """For operations that know no qualifier; `$LATEST` is the function itself."""
+    reference = refer(caller, text)
+    if reference.qualifier not in ("", LATEST):
+        # AWS: in these words, of concurrency.
+        raise invalid(
+            "This operation is permitted on Lambda functions only. Aliases and versions do not support "
+            "this operation. Please specify either a function name or an unqualified function ARN."
+        )
+    return Reference(reference.function, "")
+
+
+def check_tags(tags: dict[str, str]) -> dict[str, str]:
+    if len(tags) > TAGS_MAX:
+        raise invalid("Number of tags exceeds resource tag limit.")
+    return tags
 
 
 def number_of(qualifier: str) -> int | None:

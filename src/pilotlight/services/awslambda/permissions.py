@@ -41,6 +41,8 @@ class Permissions:
         reference = refer(caller, request["FunctionName"], request.get("Qualifier"))
         if reference.qualifier == LATEST:
             raise invalid("We currently do not support adding policies for $LATEST.")
+        if request.get("FunctionUrlAuthType") and request["Action"] != "lambda:InvokeFunctionUrl":
+            raise invalid("FunctionUrlAuthType is only supported for lambda:InvokeFunctionUrl action")
         statement = _statement(reference, request)
         await self._parts.database.write(_add, reference, statement, request.get("RevisionId"), self._parts.ids.uuid())
         return {"Statement": json.dumps(statement, separators=(",", ":"))}
@@ -109,10 +111,14 @@ def _principal(text: str) -> object:
 
 
 def _check(tx: Transaction, reference: Reference, revision: str | None) -> Part | None:
-    if find_qualified(tx, reference) is None:
+    version = find_qualified(tx, reference)
+    if version is None:
         raise_no_function(reference)
     part = find_policy(tx, reference)
-    if revision and (part is None or part.revision != revision):
+    # Before there is a policy, the revision is the one that GetFunction or GetAlias tells.
+    alias = store.find_part(tx, reference.function, "alias", reference.qualifier)
+    current = (part or alias or version).revision
+    if revision and current != revision:
         raise user_error("PreconditionFailedException", STALE, status=412)
     return part
 
@@ -140,8 +146,10 @@ def _remove(tx: Transaction, reference: Reference, sid: str, revision: str | Non
     if find_qualified(tx, reference) is None:
         raise not_found("No policy found for: " + reference.arn)
     part = _check(tx, reference, revision)
-    kept = [statement for statement in part.body["Statement"] if statement["Sid"] != sid] if part else []
-    if part is None or len(kept) == len(part.body["Statement"]):
+    if part is None:
+        raise not_found("No policy is associated with the given resource.")
+    kept = [statement for statement in part.body["Statement"] if statement["Sid"] != sid]
+    if len(kept) == len(part.body["Statement"]):
         raise not_found(f"Statement {sid} is not found in resource policy.")
     if not kept:
         store.delete_part(tx, reference.function, "policy", part.id)

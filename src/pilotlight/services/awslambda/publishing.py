@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pilotlight.services.awslambda import configuration, store
+from pilotlight.services.awslambda import code, configuration, store
 from pilotlight.services.awslambda.names import Reference, conflict, raise_no_function
 from pilotlight.services.awslambda.store import Version
 from pilotlight.services.awslambda.surroundings import timestamp
@@ -33,6 +33,7 @@ def publish(tx: Transaction, latest: Version, how: Publish) -> Version:
     newest = store.newest_version(tx, latest.function)
     if newest is not None and newest.body.get("_digest") == digest:
         return newest
+    code.check_storage(tx, latest.function.account, latest.function.region, latest.body["CodeSize"])
     stable = {name: value for name, value in latest.body.items() if name != "_states"}
     body = {**stable, "_digest": digest, "LastModified": timestamp(how.now_ms)}
     if how.description is not None:

@@ -17,7 +17,7 @@ from pilotlight.errors import AwsError
 from pilotlight.identity.caller import Caller
 from pilotlight.ids import Ids
 from pilotlight.services.awslambda import store
-from pilotlight.services.awslambda.names import raise_no_function, refer, user_error
+from pilotlight.services.awslambda.names import raise_no_function, refer_whole, user_error
 from pilotlight.services.awslambda.resolver import Resolved, Resolver
 from pilotlight.services.awslambda.store import Part
 from pilotlight.services.awslambda.surroundings import Surroundings
@@ -77,7 +77,7 @@ class RecursionConfigs:
         self._resolver = resolver
 
     async def get_function_recursion_config(self, caller: Caller, request: Mapping[str, Any]) -> dict[str, Any]:
-        reference = refer(caller, request["FunctionName"])
+        reference = refer_whole(caller, request["FunctionName"])
 
         def find(tx: Transaction) -> str:
             if store.find_function(tx, reference.function) is None:
@@ -88,7 +88,7 @@ class RecursionConfigs:
         return {"RecursiveLoop": await self._parts.database.read(find)}
 
     async def put_function_recursion_config(self, caller: Caller, request: Mapping[str, Any]) -> dict[str, Any]:
-        reference = refer(caller, request["FunctionName"])
+        reference = refer_whole(caller, request["FunctionName"])
         body = {"RecursiveLoop": request["RecursiveLoop"]}
         part = Part(reference.function, "recursion", "", self._parts.ids.uuid(), body)
 

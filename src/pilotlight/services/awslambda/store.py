@@ -138,14 +138,15 @@ def find_version(tx: Transaction, name: Name, number: int) -> Version | None:
 
 def save_version(tx: Transaction, version: Version) -> None:
     tx.run(
-        """insert into lambda_version (account, region, name, number, revision, body)
-           values (:account, :region, :name, :number, :revision, :body)
+        """insert into lambda_version (account, region, name, number, revision, body, code_bytes)
+           values (:account, :region, :name, :number, :revision, :body, :code_bytes)
            on conflict (account, region, name, number) do update
-           set revision = excluded.revision, body = excluded.body""",
+           set revision = excluded.revision, body = excluded.body, code_bytes = excluded.code_bytes""",
         **version.function.keys,
         number=version.number,
         revision=version.revision,
         body=json.dumps(version.body),
+        code_bytes=version.body["CodeSize"],
     )
 
 
@@ -194,19 +195,23 @@ def list_all(tx: Transaction, account: str, region: str, *, after: tuple[str, in
     return [_version(row) for row in rows]
 
 
-def code_totals(tx: Transaction, account: str, region: str) -> tuple[int, int]:
-    """Bytes of code that versions and layers take up, and the number of functions."""
-    bodies = tx.all(
-        "select body from lambda_version where account = :account and region = :region",
+def code_bytes(tx: Transaction, account: str, region: str) -> int:
+    """What the zips of versions and layers take up together."""
+    row = tx.one(
+        """select (select coalesce(sum(code_bytes), 0) from lambda_version
+                   where account = :account and region = :region)
+                + (select coalesce(sum(code_bytes), 0) from lambda_layer_version
+                   where account = :account and region = :region) as total""",
         account=account,
         region=region,
     )
-    count = tx.one(
-        "select count(*) as n from lambda_function where account = :account and region = :region",
-        account=account,
-        region=region,
-    )
-    return sum(json.loads(row["body"])["CodeSize"] for row in bodies), count["n"] if count else 0
+    return int(row["total"]) if row else 0
+
+
+def count_functions(tx: Transaction, account: str, region: str) -> int:
+    sql = "select count(*) as n from lambda_function where account = :account and region = :region"
+    row = tx.one(sql, account=account, region=region)
+    return int(row["n"]) if row else 0
 
 
 def image_bodies(tx: Transaction) -> list[dict[str, Any]]:

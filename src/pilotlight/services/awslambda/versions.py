@@ -16,7 +16,7 @@ from pilotlight.services.awslambda.names import (
     not_found,
     number_of,
     raise_no_function,
-    refer,
+    refer_whole,
     user_error,
     validation,
 )
@@ -37,7 +37,7 @@ class Versions:
     async def publish_version(self, caller: Caller, request: Mapping[str, Any]) -> dict[str, Any]:
         if request.get("PublishTo"):
             raise NotImplementedHere("PublishVersion with PublishTo")
-        reference = refer(caller, request["FunctionName"])
+        reference = refer_whole(caller, request["FunctionName"])
         how = publishing.Publish(
             revision=self._parts.ids.uuid(),
             now_ms=self._parts.clock.now_ms(),
@@ -49,7 +49,7 @@ class Versions:
         return configuration.shown(version)
 
     async def list_versions_by_function(self, caller: Caller, request: Mapping[str, Any]) -> dict[str, Any]:
-        reference = refer(caller, request["FunctionName"])
+        reference = refer_whole(caller, request["FunctionName"])
         limit, after = limit_of(request), int(read_marker(request) or -1)
         versions = await self._parts.database.scan(
             store.list_versions, reference.function, after=after, limit=limit + 1
@@ -88,7 +88,7 @@ class Aliases:
         self._resolver = resolver
 
     async def create_alias(self, caller: Caller, request: Mapping[str, Any]) -> dict[str, Any]:
-        reference = refer(caller, request["FunctionName"])
+        reference = refer_whole(caller, request["FunctionName"])
         body = {
             "FunctionVersion": request["FunctionVersion"],
             "Description": request.get("Description", ""),
@@ -100,14 +100,14 @@ class Aliases:
         return _shown(part)
 
     async def get_alias(self, caller: Caller, request: Mapping[str, Any]) -> dict[str, Any]:
-        reference = refer(caller, request["FunctionName"])
+        reference = refer_whole(caller, request["FunctionName"])
         part = await self._parts.database.read(store.find_part, reference.function, "alias", request["Name"])
         if part is None:
             raise not_found(f"Cannot find alias arn: {reference.function.arn}:{request['Name']}")
         return _shown(part)
 
     async def update_alias(self, caller: Caller, request: Mapping[str, Any]) -> dict[str, Any]:
-        reference = refer(caller, request["FunctionName"])
+        reference = refer_whole(caller, request["FunctionName"])
         changes: dict[str, Any] = {k: request[k] for k in ("FunctionVersion", "Description") if k in request}
         if "RoutingConfig" in request:
             changes["Weights"] = _weights(request)
@@ -119,12 +119,12 @@ class Aliases:
 
     async def delete_alias(self, caller: Caller, request: Mapping[str, Any]) -> None:
         """AWS: deleting an alias that is not there is no error."""
-        reference = refer(caller, request["FunctionName"])
+        reference = refer_whole(caller, request["FunctionName"])
         await self._parts.database.write(_delete_alias, reference, request["Name"])
         self._changed()
 
     async def list_aliases(self, caller: Caller, request: Mapping[str, Any]) -> dict[str, Any]:
-        reference = refer(caller, request["FunctionName"])
+        reference = refer_whole(caller, request["FunctionName"])
         if await self._parts.database.read(store.find_function, reference.function) is None:
             raise_no_function(reference)
         parts = await self._parts.database.read(store.list_parts, reference.function, "alias")

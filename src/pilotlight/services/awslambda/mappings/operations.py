@@ -18,7 +18,15 @@ from pilotlight.identity.caller import Caller
 from pilotlight.services.awslambda import grants
 from pilotlight.services.awslambda.mappings import checks, store
 from pilotlight.services.awslambda.mappings.store import Mapping
-from pilotlight.services.awslambda.names import Reference, conflict, invalid, not_found, raise_no_function, refer
+from pilotlight.services.awslambda.names import (
+    Reference,
+    check_tags,
+    conflict,
+    invalid,
+    not_found,
+    raise_no_function,
+    refer,
+)
 from pilotlight.services.awslambda.resolver import find_qualified
 from pilotlight.services.awslambda.store import LATEST, Version
 from pilotlight.services.awslambda.surroundings import Surroundings
@@ -51,7 +59,7 @@ class EventSourceMappings:
             enabled=request.get("Enabled") is not False,
             body={**body, **{name: request[name] for name in checks.SETTINGS if request.get(name) is not None}},
             modified_ms=self._parts.clock.now_ms(),
-            tags=dict(request.get("Tags") or {}),
+            tags=check_tags(dict(request.get("Tags") or {})),
         )
         await self._parts.database.write(_create, mapping)
         self._parts.wake_mappings()
