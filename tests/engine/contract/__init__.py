@@ -44,6 +44,6 @@ class Language:
 
 
 def languages() -> list[Language]:
-    from tests.engine.contract import go, java, node, python, ruby
+    from tests.engine.contract import awslambdaric, go, java, node, python, ruby
 
-    return [python.LANGUAGE, node.LANGUAGE, ruby.LANGUAGE, java.LANGUAGE, go.LANGUAGE]
+    return [python.LANGUAGE, node.LANGUAGE, ruby.LANGUAGE, java.LANGUAGE, go.LANGUAGE, awslambdaric.LANGUAGE]
