@@ -244,8 +244,10 @@ async def test_background_work_stops_while_frozen_and_goes_on(case: Case) -> Non
     version = case.fresh()
     await case.on(version, "tick")
     await case.on(version, "sleep", 0.03)
+    await case.world.quiet()
     case.world.later(1)  # frozen now
     before = await case.on(version, "ticks")
+    await case.world.quiet()
     case.world.later(1)
     await asyncio.sleep(0.1)  # it is the absence of work that is looked for
     after = await case.on(version, "ticks")

@@ -1,4 +1,4 @@
-"""The contract's handlers in Python under AWS's own client, `awslambdaric`, as a custom runtime. Ours does as it does."""
+"""The contract's handlers in Python under AWS's own client, `awslambdaric`, as a custom runtime."""
 
 from __future__ import annotations
 
