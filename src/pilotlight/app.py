@@ -263,6 +263,7 @@ class Node:
                 wake_pulls=self.wake_pulls,
                 invoker=MeteredInvoker(self.agent, self.meter),
                 roles=RoleTrust(principals, self.policies, REGION),
+                runtimes=self.languages,
                 links=self.links,
                 layer_source=self._klayers(),
                 account_concurrency=self.settings.account_concurrency,
@@ -402,6 +403,13 @@ class Node:
         for database in self._databases:
             database.close()
 
+    async def tell_of_runtimes(self) -> None:
+        """Whether this machine has what the functions of an earlier run are written for."""
+        for runtime in sorted(await self.lambda_parts.runtimes_in_use()):
+            await self.languages.look_for(runtime)
+            if warning := self.languages.warning(runtime):
+                log.warning(warning)
+
     async def run_ready_scripts(self) -> None:
         """LocalStack's `ready.d`: shell and Python scripts, in the order of their names, once the cloud answers."""
         folder = self.settings.ready_dir
@@ -453,6 +461,7 @@ async def serve(settings: Settings) -> None:
         # Written past `logging`, to standard output: scripts wait for this line.
         sys.stdout.write(f"Pilotlight {__version__} at {running.endpoint}, data in {running.directory.path}. Ready.\n")
         sys.stdout.flush()
+        await running.tell_of_runtimes()
         await stop.wait()
         log.info("stopping")
 

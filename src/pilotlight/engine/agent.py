@@ -103,6 +103,10 @@ class Runtimes(Protocol):
         """Raises RuntimeUnavailable."""
         ...
 
+    def warning(self, runtime: str) -> str:
+        """Of a runtime that was asked for and that another version serves; else empty."""
+        ...
+
 
 class Agent:
     """Implements `engine.contract.Invoker`. Its tasks belong to the group it is given; `run` is one of them."""
@@ -317,6 +321,8 @@ class Agent:
                 api = RuntimeApi(version, sandbox, ids=self._ids, later=self._later, wall_ms=self._clock.wall_ms)
                 instance.attend(api, self._later)
             instance.initialising(*runtime.describe(version), again=again_for is not None)
+            if again_for is None and (warning := self._runtimes.warning(version.runtime)):
+                instance.note(warning)
             init_seconds = self._init_seconds if again_for is None else again_for
             if (version.layers or version.image) and (extensions := programs(version, isolated=sandbox.isolated)):
                 began = self._clock.monotonic()

@@ -101,6 +101,20 @@ class TrustedRoles:
         return not role_arn.endswith("role/untrusted")
 
 
+class Machine:
+    """`RuntimeNotes` of a machine that has every runtime but `missing`."""
+
+    def __init__(self) -> None:
+        self.missing: dict[str, str] = {}
+        self._known: dict[str, str] = {}
+
+    async def look_for(self, runtime: str) -> None:
+        self._known[runtime] = self.missing.get(runtime, "")
+
+    def warning(self, runtime: str) -> str:
+        return self._known.get(runtime, "")
+
+
 class Shelf:
     """A cloud whose only other service is a bucket, and a source of layers."""
 
@@ -144,6 +158,7 @@ class Bench:
     clock: Clock
     database: Database
     wakes: list[str]
+    machine: Machine
 
     async def call(self, operation: str, caller: Caller = ADMINISTRATOR, /, **request: Any) -> Any:
         for noun in self.parts.service.nouns:
@@ -179,7 +194,7 @@ class NoImages:
 
 def build(database: Database, clock: Clock | None = None) -> Bench:
     engine, shelf, wakes = ScriptedEngine(), Shelf(), list[str]()
-    clock = clock or Clock()
+    clock, machine = clock or Clock(), Machine()
     surroundings = Surroundings(
         database=database,
         cloud=shelf,
@@ -191,6 +206,7 @@ def build(database: Database, clock: Clock | None = None) -> Bench:
         wake_pulls=lambda: wakes.append("pulls"),
         invoker=engine,
         roles=TrustedRoles(),
+        runtimes=machine,
         links=shelf,
         layer_source=shelf,
         account_concurrency=1000,
@@ -200,4 +216,4 @@ def build(database: Database, clock: Clock | None = None) -> Bench:
         wake_provisioning=lambda: wakes.append("provisioning"),
         spawn=asyncio.ensure_future,
     )
-    return Bench(make_service(surroundings), surroundings, engine, shelf, clock, database, wakes)
+    return Bench(make_service(surroundings), surroundings, engine, shelf, clock, database, wakes, machine)

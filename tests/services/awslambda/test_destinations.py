@@ -248,3 +248,76 @@ def test_results_arrive_in_queues_and_buckets(sqlite_only_cloud: Cloud) -> None:
     failure = json.load(s3.get_object(Bucket="records", Key=stored["Key"])["Body"])
     assert failure["requestContext"]["approximateInvokeCount"] == 3
     assert failure["responsePayload"]["errorType"] == "ValueError"
+
+
+STACK = {
+    "Resources": {
+        "Q": {"Type": "AWS::SQS::Queue"},
+        "R": {
+            "Type": "AWS::IAM::Role",
+            "Properties": {
+                "AssumeRolePolicyDocument": wire.TRUST,
+                "Policies": [
+                    {
+                        "PolicyName": "p",
+                        "PolicyDocument": {
+                            "Version": "2012-10-17",
+                            "Statement": [
+                                {
+                                    "Effect": "Allow",
+                                    "Action": "sqs:SendMessage",
+                                    "Resource": {"Fn::GetAtt": ["Q", "Arn"]},
+                                }
+                            ],
+                        },
+                    }
+                ],
+            },
+        },
+        "F": {
+            "Type": "AWS::Lambda::Function",
+            "Properties": {
+                "FunctionName": "f",
+                "Runtime": "python3.11",
+                "Handler": "index.handler",
+                "Role": {"Fn::GetAtt": ["R", "Arn"]},
+                "Code": {"ZipFile": "handler = None"},
+                "MemorySize": 256,
+                "DeadLetterConfig": {"TargetArn": {"Fn::GetAtt": ["Q", "Arn"]}},
+            },
+        },
+        "E": {
+            "Type": "AWS::Lambda::EventInvokeConfig",
+            "Properties": {
+                "FunctionName": {"Ref": "F"},
+                "Qualifier": "$LATEST",
+                "MaximumRetryAttempts": "1",
+                "DestinationConfig": {"OnFailure": {"Destination": {"Fn::GetAtt": ["Q", "Arn"]}}},
+            },
+        },
+    }
+}
+
+
+@pytest.mark.slow
+def test_a_stack_sets_them_and_takes_them_away(sqlite_only_cloud: Cloud) -> None:
+    stacks, client = sqlite_only_cloud.client("cloudformation"), sqlite_only_cloud.client("lambda")
+    names = {"StackName": "s", "Capabilities": ["CAPABILITY_IAM"]}
+    stacks.create_stack(TemplateBody=json.dumps(STACK), **names)
+    stacks.get_waiter("stack_create_complete").wait(StackName="s", WaiterConfig={"Delay": 1})
+    shown = client.get_function_configuration(FunctionName="f")
+    queue = shown["DeadLetterConfig"]["TargetArn"]
+    config = client.get_function_event_invoke_config(FunctionName="f")
+    assert (config["MaximumRetryAttempts"], config["DestinationConfig"]["OnFailure"]) == (1, {"Destination": queue})
+
+    changed = json.loads(json.dumps(STACK))
+    for gone in ("DeadLetterConfig", "MemorySize"):
+        del changed["Resources"]["F"]["Properties"][gone]
+    del changed["Resources"]["E"]
+    stacks.update_stack(TemplateBody=json.dumps(changed), **names)
+    stacks.get_waiter("stack_update_complete").wait(StackName="s", WaiterConfig={"Delay": 1})
+    shown = client.get_function_configuration(FunctionName="f")
+    assert "DeadLetterConfig" not in shown
+    assert shown["MemorySize"] == 128
+    with pytest.raises(ClientError, match="doesn't have an EventInvokeConfig"):
+        client.get_function_event_invoke_config(FunctionName="f")

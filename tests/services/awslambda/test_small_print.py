@@ -257,6 +257,31 @@ async def test_what_code_an_account_may_keep(made: Bench, monkeypatch: pytest.Mo
     await made.create("g")
 
 
+async def test_lists_tell_nothing_of_states(made: Bench) -> None:
+    for operation, request, member in (
+        ("list_functions", {}, "Functions"),
+        ("list_functions", {"FunctionVersion": "ALL"}, "Functions"),
+        ("list_versions_by_function", {"FunctionName": "f"}, "Versions"),
+    ):
+        listed = (await made.call(operation, **request))[member]
+        shown = await made.call("get_function_configuration", FunctionName="f")
+        assert set(shown) - set(listed[0]) == {"State", "LastUpdateStatus", "RuntimeVersionConfig"}
+        suffixes = [function["FunctionArn"].removeprefix(ARN) for function in listed]
+        assert suffixes == ([""] if not request else [":$LATEST", ":1"])
+
+
+async def test_a_runtime_that_another_version_serves_shows_in_the_configuration(bench: Bench) -> None:
+    bench.machine.missing = {"python3.12": "python3.12 is not on this host; Python 3.13.0 serves it."}
+    created = await bench.create()
+    told = {"ErrorCode": "RuntimeNotExact", "Message": bench.machine.missing["python3.12"]}
+    assert created["RuntimeVersionConfig"]["Error"] == told
+    shown = await bench.call("get_function", FunctionName="f")
+    assert shown["Configuration"]["RuntimeVersionConfig"]["Error"] == told
+    changed = await bench.call("update_function_configuration", FunctionName="f", Runtime="python3.13")
+    assert "Error" not in changed["RuntimeVersionConfig"]
+    assert await bench.parts.runtimes_in_use() == {"python3.13"}
+
+
 @pytest.mark.slow
 def test_waiters_have_nothing_to_wait_for(sqlite_only_cloud: Cloud) -> None:
     wire.make_role(sqlite_only_cloud)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from typing import Protocol
 
 from pilotlight.engine.contract import RuntimeUnavailable
 from pilotlight.engine.runtimes import image
@@ -23,6 +24,14 @@ from pilotlight.engine.runtimes.shared import install_bootstrap, install_boto3
 from pilotlight.engine.runtimes.wasm import WasmRuntime
 from pilotlight.engine.runtimes.zygotes import Zygotes
 from pilotlight.engine.sandbox.contract import SandboxFactory
+
+
+class Finder(Protocol):
+    """Who looks for a language's interpreters."""
+
+    warnings: dict[str, str]
+
+    def for_runtime(self, runtime: str) -> object: ...
 
 
 class Languages:
@@ -76,6 +85,13 @@ class Languages:
         )
         self._nodes, self._rubies, self._jvms = nodes, rubies, jvms
         self._finders = (self.interpreters, nodes, rubies, jvms)
+        self._by_name: dict[str, Finder] = {
+            "python": self.interpreters,
+            "nodejs": nodes,
+            "ruby": rubies,
+            "java": jvms,
+        }
+        self._looked_for: dict[str, str] = {}
         self.runtimes = Runtimes(
             {
                 "python3.": self.python,
@@ -85,12 +101,30 @@ class Languages:
                 "provided.": self.provided,
                 "wasip1": self.wasm,
                 image.NAME: image.ImageRuntime(egress=egress),
-            }
+            },
+            self.warning,
         )
 
     def warnings(self) -> list[str]:
         """Runtimes that something else serves, as far as they were asked for."""
         return [text for finder in self._finders for text in finder.warnings.values()]
+
+    def warning(self, runtime: str) -> str:
+        """That another version serves this runtime, or that nothing does; empty where all is well, or not yet known."""
+        served = next((finder.warnings[runtime] for finder in self._finders if runtime in finder.warnings), "")
+        return served or self._looked_for.get(runtime, "")
+
+    async def look_for(self, runtime: str) -> None:
+        """So that `warning` knows. It may start processes, once for each runtime."""
+        finder = next((one for name, one in self._by_name.items() if runtime.startswith(name)), None)
+        if finder is None or runtime in self._looked_for:
+            return
+        try:
+            await asyncio.to_thread(finder.for_runtime, runtime)
+        except RuntimeUnavailable as error:
+            self._looked_for[runtime] = str(error)
+        else:
+            self._looked_for[runtime] = ""
 
     def found(self) -> dict[str, str]:
         """Runtime → the version that is here, or how to get one, for `pilotlight status`. It may start processes."""

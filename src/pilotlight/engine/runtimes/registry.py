@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from pilotlight.engine.contract import RuntimeUnavailable
@@ -14,9 +14,10 @@ if TYPE_CHECKING:
 class Runtimes:
     """Implements `engine.agent.Runtimes`."""
 
-    def __init__(self, by_prefix: Mapping[str, Runtime]) -> None:
+    def __init__(self, by_prefix: Mapping[str, Runtime], warning: Callable[[str], str]) -> None:
         """`by_prefix`: `python3.` → the runtime that serves every name which starts so."""
         self._by_prefix = by_prefix
+        self.warning = warning
 
     def of(self, runtime: str) -> Runtime:
         """Raises RuntimeUnavailable."""

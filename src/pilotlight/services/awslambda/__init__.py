@@ -14,6 +14,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pilotlight.identity.authorise import Policies
+from pilotlight.services.awslambda import store
 from pilotlight.services.awslambda.asynchronous import Asynchronous
 from pilotlight.services.awslambda.code_signing import CodeSigningConfigs
 from pilotlight.services.awslambda.concurrency import Concurrency, ProvisionedConcurrency
@@ -60,6 +61,10 @@ class LambdaParts:
     def url_data_plane(self, policies: Policies, admit: Admit) -> UrlDataPlane:
         """For the gateway: what answers at function URLs."""
         return UrlDataPlane(self.surroundings, self.resolver, self.durable, policies, admit)
+
+    async def runtimes_in_use(self) -> set[str]:
+        """For the report at start-up, which tells what this machine has not."""
+        return await self.surroundings.database.scan(store.runtimes_in_use)
 
 
 def make_service(parts: Surroundings) -> LambdaParts:

@@ -229,8 +229,11 @@ def digest(body: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(stable, sort_keys=True).encode()).hexdigest()
 
 
-def shown(version: Version, *, qualifier: str = "") -> dict[str, Any]:
-    """`FunctionConfiguration` as it is answered. With a qualifier the ARN carries it, as AWS's does."""
+def shown(version: Version, *, qualifier: str = "", warning: str = "") -> dict[str, Any]:
+    """`FunctionConfiguration` as it is answered. With a qualifier the ARN carries it, as AWS's does.
+
+    `warning` is what this machine has to say of the runtime. AWS tells there why a runtime's version cannot be had.
+    """
     body = {member: value for member, value in version.body.items() if not member.startswith("_")}
     suffix = qualifier or (version.version if version.number else "")
     arn = version.function.arn
@@ -243,11 +246,27 @@ def shown(version: Version, *, qualifier: str = "") -> dict[str, Any]:
     )
     if body["PackageType"] == "Zip":
         body["RuntimeVersionConfig"] = {"RuntimeVersionArn": runtime_arn(version)}
+        if warning:
+            body["RuntimeVersionConfig"]["Error"] = {"ErrorCode": "RuntimeNotExact", "Message": warning}
     body.update({name: value for name, value in version.body.get("_update", {}).items() if not name.startswith("_")})
     if "ImageConfig" in body:
         # AWS: shown one level deeper than it is given.
         body["ImageConfigResponse"] = {"ImageConfig": body.pop("ImageConfig")}
     return body
+
+
+UNLISTED = frozenset({"RuntimeVersionConfig"})
+UNLISTED_PREFIXES = ("State", "LastUpdateStatus")
+
+
+def listed(version: Version, *, qualified: bool) -> dict[str, Any]:
+    """AWS: lists leave out states and their reasons; where they are of all versions, `$LATEST` has a qualified ARN."""
+    body = shown(version, qualifier=version.version if qualified else "")
+    return {
+        member: value
+        for member, value in body.items()
+        if member not in UNLISTED and not member.startswith(UNLISTED_PREFIXES)
+    }
 
 
 def runtime_arn(version: Version) -> str:

@@ -84,7 +84,7 @@ class Functions:
         if pull is not None:
             self._parts.wake_pulls()
         await get_ready(self._parts, version)
-        return _answer(version)
+        return await self._shown(version)
 
     async def get_function(self, caller: Caller, request: Mapping[str, Any]) -> dict[str, Any]:
         reference = refer(caller, request["FunctionName"], request.get("Qualifier"))
@@ -93,7 +93,7 @@ class Functions:
         if version is None or function is None:
             raise_no_function(reference)
         answer: dict[str, Any] = {
-            "Configuration": configuration.shown(version, qualifier=reference.qualifier),
+            "Configuration": await self._shown(version, reference.qualifier),
             "Code": self._code(version),
         }
         if function.tags:
@@ -107,7 +107,7 @@ class Functions:
         version = await self._parts.database.read(find_qualified, reference)
         if version is None:
             raise_no_function(reference)
-        return configuration.shown(version, qualifier=reference.qualifier)
+        return await self._shown(version, reference.qualifier)
 
     async def update_function_code(self, caller: Caller, request: Mapping[str, Any]) -> dict[str, Any]:
         reference = refer_whole(caller, request["FunctionName"])
@@ -123,7 +123,7 @@ class Functions:
             changes["Architectures"] = list(request["Architectures"])
         if request.get("DryRun"):
             preview = {**latest.body, **changes}
-            return _answer(Version(latest.function, 0, latest.revision, preview))
+            return await self._shown(Version(latest.function, 0, latest.revision, preview))
         return await self._change(reference, latest, changes, self._publish_as(request))
 
     async def update_function_configuration(self, caller: Caller, request: Mapping[str, Any]) -> dict[str, Any]:
@@ -178,13 +178,19 @@ class Functions:
             versions = await self._parts.database.scan(
                 store.list_latest, caller.account, caller.region, after=after, limit=limit + 1
             )
-        shown = [_listed(version, all_versions="FunctionVersion" in request) for version in versions[:limit]]
+        shown = [configuration.listed(version, qualified="FunctionVersion" in request) for version in versions[:limit]]
         answer: dict[str, Any] = {"Functions": shown}
         if len(versions) > limit:
             last = versions[limit - 1]
             key = f"{last.function.name}:{last.number}" if "FunctionVersion" in request else last.function.name
             answer["NextMarker"] = marker_of(key)
         return answer
+
+    async def _shown(self, version: Version, qualifier: str = "") -> dict[str, Any]:
+        """With a warning where this machine has not the function's very runtime."""
+        runtime = version.body.get("Runtime", "")
+        await self._parts.runtimes.look_for(runtime)
+        return configuration.shown(version, qualifier=qualifier, warning=self._parts.runtimes.warning(runtime))
 
     def _publish_as(self, request: Mapping[str, Any]) -> publishing.Publish | None:
         if not request.get("Publish"):
@@ -240,7 +246,7 @@ class Functions:
             changes["Architectures"] = list(request["Architectures"])
         body = {name: value for name, value in latest.body.items() if name != "_states"}
         if request.get("DryRun"):
-            return _answer(Version(latest.function, 0, latest.revision, {**body, **changes}))
+            return await self._shown(Version(latest.function, 0, latest.revision, {**body, **changes}))
         if request.get("Publish"):
             await self._pull_now(caller, reference, found)
             return await self._change(reference, latest, {**body, **changes}, self._publish_as(request), whole=True)
@@ -272,7 +278,7 @@ class Functions:
             self._parts.wake_pulls()
         await self._parts.invoker.retire(reference.function.arn, await self._kept_keys(reference))
         await get_ready(self._parts, version)
-        return _answer(version)
+        return await self._shown(version)
 
     async def _kept_keys(self, reference: Reference, *, first: int = 1) -> list[str]:
         """What the engine may keep: published versions go on as they are when only `$LATEST` has changed."""
@@ -364,14 +370,3 @@ def delete_qualified(tx: Transaction, reference: Reference) -> None:
         )
     store.delete_version(tx, reference.function, number)
     store.delete_parts_of(tx, reference.function, reference.qualifier)
-
-
-def _answer(version: Version) -> dict[str, Any]:
-    return configuration.shown(version)
-
-
-def _listed(version: Version, *, all_versions: bool) -> dict[str, Any]:
-    """AWS: lists leave out the state, and with `FunctionVersion=ALL` the ARN of `$LATEST` is qualified."""
-    body = configuration.shown(version, qualifier=version.version if all_versions else "")
-    hidden = ("State", "LastUpdateStatus", "RuntimeVersionConfig")
-    return {member: value for member, value in body.items() if member not in hidden}

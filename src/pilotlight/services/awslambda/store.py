@@ -214,6 +214,12 @@ def count_functions(tx: Transaction, account: str, region: str) -> int:
     return int(row["n"]) if row else 0
 
 
+def runtimes_in_use(tx: Transaction) -> set[str]:
+    """Of all functions of all accounts, as they would be invoked now."""
+    rows = tx.all("select body from lambda_version where number = 0")
+    return {json.loads(row["body"]).get("Runtime", "") for row in rows} - {""}
+
+
 def image_bodies(tx: Transaction) -> list[dict[str, Any]]:
     """Bodies of all versions, of all accounts, that are made of a container image."""
     rows = tx.all("select body from lambda_version where body like :mark", mark='%"_image": {%')

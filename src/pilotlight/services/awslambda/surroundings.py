@@ -101,6 +101,18 @@ class Roles(Protocol):
         ...
 
 
+class RuntimeNotes(Protocol):
+    """What this machine has to say of runtimes."""
+
+    async def look_for(self, runtime: str) -> None:
+        """So that `warning` knows."""
+        ...
+
+    def warning(self, runtime: str) -> str:
+        """That another version serves it, or none; else empty."""
+        ...
+
+
 class Links(Protocol):
     """Web addresses that need no signature and end soon: `GetFunction`'s `Code.Location`."""
 
@@ -117,6 +129,7 @@ class Surroundings:
     images: ImageStore
     invoker: Invoker
     roles: Roles
+    runtimes: RuntimeNotes
     links: Links
     layer_source: LayerSource
     account_concurrency: int

@@ -56,7 +56,7 @@ class Versions:
         )
         if not versions and after < 0:
             raise_no_function(reference)
-        shown = [configuration.shown(version, qualifier=version.version) for version in versions[:limit]]
+        shown = [configuration.listed(version, qualified=True) for version in versions[:limit]]
         answer: dict[str, Any] = {"Versions": shown}
         if len(versions) > limit:
             answer["NextMarker"] = marker_of(str(versions[limit - 1].number))
