@@ -44,10 +44,10 @@ faults: setup ## Kill the platform at random moments, fifty times, and in the mi
 	$(BIN)/python -m tests.faults.kill --rounds 50
 	$(BIN)/python -m tests.faults.invocations --rounds 5
 
-bench: setup ## Measure, beside Moto's server in the same run
+bench: setup ## Measure every runtime (ONLY=node,go for some; PEERS=1 beside serverless-offline), and Moto's server
 	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m compileall -q src benchmarks
-	$(BIN)/pip install --quiet --disable-pip-version-check 'moto[server]>=5'
-	$(BIN)/python -m benchmarks.run
+	$(if $(ONLY),,$(BIN)/pip install --quiet --disable-pip-version-check 'moto[server]>=5')
+	ONLY=$(ONLY) PEERS=$(PEERS) $(BIN)/python -m benchmarks.run
 
 soak: setup ## Ten minutes at 80 % of what the machine can do; what is left at the end must be what was there before
 	$(BIN)/python -m benchmarks.soak

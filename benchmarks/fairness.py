@@ -12,7 +12,8 @@ import time
 from pathlib import Path
 from statistics import median
 
-from benchmarks.run import TRUST, client, function, say
+from benchmarks.report import say
+from benchmarks.run import TRUST, client, function
 from pilotlight.testing.cloud import launch, stop
 
 SECONDS = 4

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import io
 import json
 import os
-import shutil
-import socket
-import subprocess
 import sys
 import tempfile
 import time
@@ -22,6 +20,10 @@ import boto3
 
 from benchmarks import bursts
 from benchmarks.client import Make, Result, Signer, load
+from benchmarks.languages import language_measures, warm_of
+from benchmarks.peers import OFFLINE_PATH, moto, serverless_offline
+from benchmarks.programs import PROGRAMS, node
+from benchmarks.report import conditions, load_average, say, tables
 from pilotlight.testing.cloud import Cloud, launch, stop
 
 SECONDS = float(os.environ.get("BENCH_SECONDS", "2"))
@@ -33,13 +35,8 @@ TRUST = {
 TRIVIAL = "def handler(event, context):\n    return event\n"
 CLIENTS = "import boto3\ns3, db = boto3.client('s3'), boto3.client('dynamodb')\n" + TRIVIAL
 COLD_STARTS = 40
-
-
-def say(measure: str, **figures: Any) -> None:
-    print(
-        json.dumps({"measure": measure, **{k: round(v, 2) if isinstance(v, float) else v for k, v in figures.items()}})
-    )
-    sys.stdout.flush()
+CALM_SECONDS = 0.06
+"""For each caller: whatever was started for it, and to stand ready for the next, is done by then."""
 
 
 def cpu_seconds(root: int) -> float:
@@ -88,6 +85,7 @@ def function(endpoint: str, name: str, code: str, memory_mb: int) -> None:
 def measure(endpoint: str, pid: int, name: str, make: Make, *, callers: int, most: int = 1_000_000) -> Result:
     """One load, with the server's CPU for each request."""
     asyncio.run(load(endpoint, make, callers=callers, seconds=min(0.3, SECONDS), most=most))
+    time.sleep(CALM_SECONDS * callers)
     before = cpu_seconds(pid)
     result = asyncio.run(load(endpoint, make, callers=callers, seconds=SECONDS, most=most))
     micros = (cpu_seconds(pid) - before) / max(1.0, result.rate * SECONDS) * 1e6
@@ -105,7 +103,6 @@ def measure(endpoint: str, pid: int, name: str, make: Make, *, callers: int, mos
 
 def lambda_measures(cloud: Cloud, pid: int) -> None:
     signer, endpoint = Signer(cloud.endpoint), cloud.endpoint
-    client(endpoint, "iam").create_role(RoleName="bench", AssumeRolePolicyDocument=json.dumps(TRUST))
     for memory_mb in (1769, 128):
         first = f"first-{memory_mb}"
         function(endpoint, first, TRIVIAL, memory_mb)
@@ -184,51 +181,75 @@ def data_measures(endpoint: str, pid: int, label: str) -> None:
         measure(endpoint, pid, f"{label}: {name}", make, callers=16)
 
 
-def idle_measures(cloud: Cloud, took: float, pid: int) -> None:
+def idle_measures(took: float, pid: int) -> None:
     say("start to Ready", seconds=took)
     say("idle memory of the platform (PSS)", mb=bursts.pss_kb(pid) / 1024)
 
 
-@contextlib.contextmanager
-def moto() -> Iterator[tuple[str, int] | None]:
-    command = shutil.which("moto_server", path=str(Path(sys.executable).parent))
-    if command is None:
-        say("moto", skipped="not installed: pip install 'moto[server]' into .venv")
-        yield None
-        return
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    process = subprocess.Popen([command, "-p", str(port)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        for _ in range(200):
-            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 0.1):
-                break
-            time.sleep(0.1)
-        yield f"http://127.0.0.1:{port}", process.pid
-    finally:
-        process.terminate()
-        process.wait()
+def peer_measures(cloud: Cloud, pid: int) -> None:
+    """Node.js here and in serverless-offline, by turns, so that both have the machine as it is."""
+    program = node()
+    with serverless_offline(program.settings["Runtime"]) as peer:
+        if peer is None:
+            return
+        lambdas = client(cloud.endpoint, "lambda")
+        lambdas.create_function(
+            FunctionName="pair",
+            Role="arn:aws:iam::000000000000:role/bench",
+            Code={"ZipFile": program.package},
+            MemorySize=1769,
+            **program.settings,
+        )
+        ours, theirs = warm_of(cloud.endpoint, bursts.path_of("pair")), warm_of(peer[0], OFFLINE_PATH)
+        for callers in (1, 8, 32):
+            mine = measure(cloud.endpoint, pid, "pilotlight: Node.js, warm", ours, callers=callers)
+            other = measure(*peer, "serverless-offline: Node.js, warm", theirs, callers=callers)
+            say("pilotlight to serverless-offline", callers=callers, ratio=mine.rate / other.rate)
+
+
+def chosen() -> list[str]:
+    """ONLY=node,go: these groups, else all. Unknown names end the run."""
+    groups = ["idle", "python", *PROGRAMS, "bursts", "data"]
+    only = [name for name in os.environ.get("ONLY", "").split(",") if name]
+    if unknown := set(only) - set(groups):
+        sys.exit(f"ONLY knows {', '.join(groups)}, and no {', '.join(sorted(unknown))}")
+    return [name for name in groups if not only or name in only]
+
+
+def measure_all(cloud: Cloud, pid: int, groups: list[str], took: float) -> None:
+    client(cloud.endpoint, "iam").create_role(RoleName="bench", AssumeRolePolicyDocument=json.dumps(TRUST))
+    if "idle" in groups:
+        idle_measures(took, pid)
+    if "python" in groups:
+        lambda_measures(cloud, pid)
+    own = functools.partial(measure, cloud.endpoint, pid)
+    language_measures(cloud, [name for name in groups if name in PROGRAMS], own)
+    if os.environ.get("PEERS"):
+        peer_measures(cloud, pid)
+    if "bursts" in groups:
+        engine_measures(cloud, pid)
+    if "data" in groups:
+        table_and_bucket(cloud.endpoint)
+        data_measures(cloud.endpoint, pid, "pilotlight")
 
 
 def main() -> None:
+    groups, load_before = chosen(), load_average()
     with tempfile.TemporaryDirectory(prefix="pilotlight-bench-") as name:
         began = time.perf_counter()
         cloud = launch(Path(name))
         took = time.perf_counter() - began
         assert cloud.process is not None
-        pid = cloud.process.pid
         try:
-            idle_measures(cloud, took, pid)
-            table_and_bucket(cloud.endpoint)
-            lambda_measures(cloud, pid)
-            engine_measures(cloud, pid)
-            data_measures(cloud.endpoint, pid, "pilotlight")
+            measure_all(cloud, cloud.process.pid, groups, took)
         finally:
             stop(cloud)
-    with moto() as peer:
-        if peer is not None:
-            table_and_bucket(peer[0])
-            data_measures(*peer, "moto")
+    if "data" in groups:
+        with moto() as peer:
+            if peer is not None:
+                table_and_bucket(peer[0])
+                data_measures(*peer, "moto")
+    print(f"\n{conditions(load_before)}\n\n{tables()}")
 
 
 if __name__ == "__main__":

@@ -222,3 +222,18 @@ async def test_a_rust_function(place: World, tmp_path: Path) -> None:
     for count in (1, 2):
         outcome = await place.invoke(version, {"a": 1})
         assert json.loads(outcome.payload) == {"event": {"a": 1}, "count": count, "code": False, "outside": False}
+
+
+async def test_a_module_is_compiled_when_it_is_published(place: World) -> None:
+    version = wasm(place)
+    assert place.wasm.sort(version) is None
+    place.agent.prepare(version)
+    await place.settled(lambda: place.wasm.sort(version) is not None)
+    assert await place.answer(version, {"a": 1}) == {"a": 1}
+
+
+async def test_publishing_what_is_no_module_is_told_at_its_first_invocation(place: World) -> None:
+    version = wasm(place, b"no module")
+    place.agent.prepare(version)
+    assert (await place.failure(version))["errorType"] == "Runtime.InvalidModule"
+    assert place.wasm.sort(version) is None
