@@ -30,7 +30,7 @@ FUNCTION = {
     "handler", "name", "description", "runtime", "memorySize", "timeout", "architecture", "environment", "events",
     "reservedConcurrency", "provisionedConcurrency", "layers", "tags", "package", "role", "ephemeralStorageSize",
     "logRetentionInDays", "disableLogs", "dependsOn", "condition", "tracing", "versionFunction", "url",
-    "onError", "destinations", "maximumRetryAttempts", "maximumEventAge",
+    "durableConfig", "onError", "destinations", "maximumRetryAttempts", "maximumEventAge",
 }  # fmt: skip
 MEMORY_MB = 1024
 TIMEOUT_SECONDS = 6

@@ -16,6 +16,9 @@ from pilotlight.deploy.serverless.urls import add_urls
 
 VERSION = "2010-09-09"
 DESCRIPTION = "The AWS CloudFormation template for this Serverless application"
+DURABLE = {"executionTimeout": "ExecutionTimeout", "retentionPeriodInDays": "RetentionPeriodInDays"}
+DURABLE_POLICY = "arn:${AWS::Partition}:iam::aws:policy/service-role/AWSLambdaBasicDurableExecutionRolePolicy"
+"""What a durable function's role needs: to write its log and its checkpoints."""
 ROLE_KEYS = {"name", "path", "managedPolicies", "permissionsBoundary", "tags", "statements"}
 
 
@@ -131,8 +134,11 @@ def _role(service: ServiceDefinition) -> dict[str, Any]:
         "Path": role.get("path", "/"),
         "RoleName": name,
     }
-    if "managedPolicies" in role:
-        properties["ManagedPolicyArns"] = role["managedPolicies"]
+    managed = list(role.get("managedPolicies") or [])
+    if any(one.settings.get("durableConfig") and "role" not in one.settings for one in service.functions):
+        managed.append({"Fn::Sub": DURABLE_POLICY})
+    if managed:
+        properties["ManagedPolicyArns"] = managed
     if "permissionsBoundary" in role:
         properties["PermissionsBoundary"] = role["permissionsBoundary"]
     if "tags" in role:
@@ -169,6 +175,8 @@ def _function(service: ServiceDefinition, function: Function, package: str) -> d
     properties["Role"] = _role_reference(service, function)
     if settings.get("reservedConcurrency") is not None:
         properties["ReservedConcurrentExecutions"] = settings["reservedConcurrency"]
+    if settings.get("durableConfig"):
+        properties["DurableConfig"] = _durable(function)
     letters = dead_letter(function)
     if letters:
         properties["DeadLetterConfig"] = letters
@@ -182,6 +190,16 @@ def _function(service: ServiceDefinition, function: Function, package: str) -> d
     if "condition" in settings:
         resource["Condition"] = settings["condition"]
     return resource
+
+
+def _durable(function: Function) -> dict[str, Any]:
+    block = function.settings["durableConfig"]
+    unknown = sorted(set(block) - set(DURABLE))
+    if unknown or "executionTimeout" not in block:
+        raise ServiceError(
+            f"functions.{function.key}.durableConfig: {', '.join(unknown) or 'executionTimeout missing'}"
+        )
+    return {DURABLE[key]: value for key, value in block.items()}
 
 
 def _role_reference(service: ServiceDefinition, function: Function) -> Any:

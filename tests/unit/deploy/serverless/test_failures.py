@@ -1,4 +1,4 @@
-"""`onError`, `destinations` and retries of a serverless.yml, as the Serverless Framework compiles them."""
+"""`onError`, `destinations`, retries and durability in a serverless.yml, as the Serverless Framework compiles them."""
 
 from __future__ import annotations
 
@@ -70,9 +70,20 @@ def test_a_dead_letter_queue_is_a_reference(tmp_path: Path) -> None:
     assert resources["FLambdaFunction"]["Properties"]["DeadLetterConfig"] == {"TargetArn": {"Fn::GetAtt": ["Q", "Arn"]}}
 
 
+def test_a_durable_function_may_write_its_checkpoints(tmp_path: Path) -> None:
+    resources = compiled(tmp_path, "durableConfig:\n  executionTimeout: 3600\n  retentionPeriodInDays: 7")
+    durable = {"ExecutionTimeout": 3600, "RetentionPeriodInDays": 7}
+    assert resources["FLambdaFunction"]["Properties"]["DurableConfig"] == durable
+    assert "DurableConfig" not in resources["GLambdaFunction"]["Properties"]
+    (policy,) = resources["IamRoleLambdaExecution"]["Properties"]["ManagedPolicyArns"]
+    assert policy["Fn::Sub"].endswith("AWSLambdaBasicDurableExecutionRolePolicy")
+
+
 @pytest.mark.parametrize(
     ("lines", "words"),
     [
+        ("durableConfig: {retentionPeriodInDays: 1}", "durableConfig: executionTimeout missing"),
+        ("durableConfig: {executionTimeout: 1, x: 1}", "durableConfig: x"),
         ("onError: q", "functions.f.onError must be an ARN"),
         ("onError: arn:aws:sqs:us-east-1:000000000000:q", "takes a queue as Fn::GetAtt"),
         ("destinations:\n  onFailure: nobody", "there is no function nobody"),
