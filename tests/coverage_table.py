@@ -21,6 +21,7 @@ SERVICES = {
     "cloudformation": "cloudformation",
     "events": "events",
     "stepfunctions": "stepfunctions",
+    "sns": "sns",
     "sqs": "sqs",
     "ecr": "ecr",
 }
@@ -38,6 +39,7 @@ STORED_PARAMETERS = {
     "means no internet); `arm64` runs on the host's architecture and is metered as arm64",
     "S3": "storage classes (labels; archived objects refuse reads), request payment, acceleration, default encryption",
     "CloudFormation": "notification settings are refused; `Metadata` is kept",
+    "SNS": "encryption, tracing, display names, feedback roles, `FifoThroughputScope`, `SubscriptionRoleArn`",
     "SQS": "encryption settings, `FifoThroughputLimit` (nothing is throttled)",
     "Step Functions": "logging, tracing and encryption settings",
     "ECR": "scan on push is kept and returned; images are not scanned, and asking for findings is refused",

@@ -15,6 +15,7 @@ from pilotlight.cost.prices import NOT_METERED
 from pilotlight.errors import AwsError
 from pilotlight.gateway.local import Pages
 from pilotlight.services.s3.service import collect_orphans
+from pilotlight.services.sns import store as topic_rows
 from pilotlight.settings import ACCOUNT
 from pilotlight.storage import node_values
 from pilotlight.storage.reset import forget_everything
@@ -22,6 +23,7 @@ from pilotlight.storage.reset import forget_everything
 if TYPE_CHECKING:
     from pilotlight.app import Node
 
+MAILS_SHOWN = 1000
 ADVANCE_SECONDS_MAX = 100 * 366 * 86_400
 
 
@@ -38,6 +40,7 @@ class Administration:
             reset=self._reset,
             init=self._init_page,
             costs=self._costs,
+            mailbox=self._mailbox,
         )
 
     async def _health(self, _: Mapping[str, Any]) -> dict[str, Any]:
@@ -55,6 +58,10 @@ class Administration:
             "instances": self._node.agent.describe(),
             "warnings": [*self._node.warnings, *self._node.languages.warnings()],
         }
+
+    async def _mailbox(self, _: Mapping[str, Any]) -> dict[str, Any]:
+        """The mail and text messages that topics sent."""
+        return {"messages": await self._node.database.read(topic_rows.mails, MAILS_SHOWN)}
 
     async def _costs(self, _: Mapping[str, Any]) -> dict[str, Any]:
         month = f"{self._node.clock.now():%Y-%m}"

@@ -29,6 +29,7 @@ from pilotlight.delivery.contract import Target
 from pilotlight.delivery.dispatcher import Dispatcher
 from pilotlight.delivery.targets.lambda_async import LambdaAsync
 from pilotlight.delivery.targets.lambda_invoke import LambdaInvoke
+from pilotlight.delivery.targets.notifying import Notifying
 from pilotlight.delivery.targets.publishing import Publishing
 from pilotlight.delivery.targets.storing import Storing
 from pilotlight.deploy.executor import Deployer
@@ -72,6 +73,7 @@ from pilotlight.services.s3 import service as s3
 from pilotlight.services.s3.cors import CrossOrigin
 from pilotlight.services.s3.service import collect_orphans
 from pilotlight.services.s3.websites import Websites
+from pilotlight.services.sns import service as sns
 from pilotlight.services.sqs import service as sqs
 from pilotlight.services.stepfunctions import service as stepfunctions
 from pilotlight.services.sts.service import sts_service
@@ -100,6 +102,7 @@ SCHEMAS = [
     "pilotlight.services.apigatewayv2",
     "pilotlight.services.events",
     "pilotlight.services.sqs",
+    "pilotlight.services.sns",
     "pilotlight.services.stepfunctions",
     "pilotlight.services.ecr",
 ]
@@ -178,7 +181,7 @@ class Node:
             ids=self.ids,
             settings=self.settings,
             observe=self._observe,
-            local=LocalPages(Administration(self).pages(), self.links.open),
+            local=LocalPages(Administration(self).pages(), self.links.open, self.topics.signer.certificate),
         )
         self.cloud.gateway = self.gateway
         self.gateway.forms = self.forms
@@ -303,6 +306,7 @@ class Node:
             apigatewayv2.make_service(database, clock, ids, self.settings.port),
             self._items(),
             self._queues(),
+            self.topics.service,
             events.make_service(database, clock, wake_schedules),
             states.service,
             self.images.service,
@@ -350,10 +354,19 @@ class Node:
 
     def _background(self, wake_delivery: Hint, wake_provisioning: Hint, wake_schedules: Hint) -> None:
         """The reconcilers, in the order in which one hands work to the next."""
+        self.topics = sns.make_parts(
+            self.database,
+            self.cloud,
+            self.clock,
+            self.ids,
+            endpoint=lambda: self.endpoint,
+            wake_delivery=wake_delivery,
+        )
         targets: dict[str, Target] = {
             "lambda_async": LambdaAsync(self.lambda_parts.asynchronous),
             "lambda_invoke": LambdaInvoke(self.cloud, self.clock),
             "publish": Publishing(self.cloud, self.clock),
+            "sns": Notifying(self.database, self.cloud, self.clock, self.topics.signer),
             "put_object": Storing(self.cloud, self.clock),
         }
         dispatcher = Dispatcher(self.database, targets, self.clock, self.ids)

@@ -24,15 +24,19 @@ class Pages:
     reset: Page
     init: Page
     costs: Page
+    mailbox: Page
 
 
+CERTIFICATE = "/_pilotlight/sns/SimpleNotificationService.pem"
+"""Whoever got a message may check its signature."""
 PACKAGES = "/_pilotlight/packages/"
 Open = Callable[[str, str], Awaitable[bytes | None]]
 """`(path, query) → content`: an address that carries its own permission."""
 
 
 class LocalPages:
-    def __init__(self, pages: Pages, open_package: Open) -> None:
+    def __init__(self, pages: Pages, open_package: Open, certificate: Callable[[], Awaitable[bytes]]) -> None:
+        self._certificate = certificate
         self._open_package = open_package
         self._routes: dict[tuple[str, str], Page] = {
             ("GET", "/_pilotlight/health"): pages.health,
@@ -41,6 +45,7 @@ class LocalPages:
             ("POST", "/_pilotlight/clock"): pages.clock,
             ("POST", "/_pilotlight/reset"): pages.reset,
             ("GET", "/_pilotlight/cost"): pages.costs,
+            ("GET", "/_pilotlight/mailbox"): pages.mailbox,
             ("GET", "/_localstack/health"): self._localstack_health(pages.health),
             ("HEAD", "/_localstack/health"): self._localstack_health(pages.health),
             ("GET", "/_localstack/info"): self._localstack_info,
@@ -50,6 +55,8 @@ class LocalPages:
 
     async def answer(self, request: Request, refusal: AwsError | None) -> Response:
         """Pages are for the operator: not for web pages, and not for functions in their sandboxes."""
+        if request.method == "GET" and request.path == CERTIFICATE:
+            return Response(headers=[("content-type", "application/x-pem-file")], body=await self._certificate())
         if refusal is not None or request.instance:
             return _json(403, {"message": refusal.message if refusal else "Not for functions."})
         path = request.path.rstrip("/")

@@ -18,6 +18,8 @@ EXECUTE_API_PATH = "/_aws/execute-api/"
 WEBSITE_PATH = "/_aws/s3-website/"
 REGISTRY_PATH = "/v2"
 FUNCTION_URL_PATH = "/_aws/lambda-url/"
+TOKEN_ACTIONS = ("Action=ConfirmSubscription&", "Action=Unsubscribe&")
+"""What the addresses in SNS's messages do."""
 LOCAL_PREFIXES = ("/_pilotlight/", "/_localstack/")
 
 Kind = Literal["service", "execute-api", "website", "registry", "lambda-url", "local", "unknown"]
@@ -77,7 +79,7 @@ class Router:
         if not name and target:
             return Route("unknown", host, name=target.partition(".")[0])
         if not name:
-            name = "s3"
+            name = "sns" if request.path == "/" and request.query.startswith(TOKEN_ACTIONS) else "s3"
         entry = self._registry.by_signing_name(name)
         if entry is None:
             return Route("unknown", host, name=name)

@@ -15,6 +15,7 @@ from pilotlight.deploy.resources import (
     iam,
     logs,
     s3,
+    sns,
     sqs,
     stepfunctions,
 )
@@ -31,6 +32,7 @@ def resource_types() -> dict[str, ResourceType]:
         logs.TYPES,
         apigatewayv2.TYPES,
         events.TYPES,
+        sns.TYPES,
         sqs.TYPES,
         stepfunctions.TYPES,
         cloudformation.TYPES,
