@@ -13,10 +13,10 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from jsonata import Jsonata  # type: ignore[import-untyped]
-from jsonata.functions import Functions  # type: ignore[import-untyped]
-from jsonata.jexception import JException  # type: ignore[import-untyped]
-from jsonata.utils import Utils  # type: ignore[import-untyped]
+from jsonata import Jsonata
+from jsonata.functions import Functions
+from jsonata.jexception import JException
+from jsonata.utils import Utils
 
 from pilotlight.ids import seeded
 from pilotlight.workflows.failures import StatesError
