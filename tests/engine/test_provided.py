@@ -142,6 +142,7 @@ async def test_what_is_printed_is_logged_between_start_and_end(provided: World) 
         """,
     )
     await provided.answer(version)
+    await provided.log_line(version, "REPORT ")
     lines = [line.split(" ")[0] for line in provided.lines(version)]
     assert lines == ["INIT_START", "START", "here", "END", "REPORT"]
 

@@ -26,11 +26,13 @@ from pilotlight.ids import Ids
 UNZIPPED_BYTES_MAX = 262_144_000
 """AWS: 250 MB, with all layers."""
 ENTRIES_MAX = 50_000
+"""Files, links and directories, those that only a path implies among them."""
 NAME_BYTES_MAX = 255
+DEPTH_MAX = 256
 CHUNK = 1 << 20
-
-
 LINK_BYTES_MAX = 4095
+ENTRY, END, END64 = b"PK\x01\x02", b"PK\x05\x06", b"PK\x06\x06"
+END_BYTES, ZIP64_BYTES = 22, 76
 _BROKEN: tuple[type[Exception], ...] = (
     *(zipfile.BadZipFile, zipfile.LargeZipFile, zlib.error, lzma.LZMAError, struct.error),
     *(EOFError, NotImplementedError, RuntimeError, ValueError),
@@ -121,10 +123,13 @@ class Packages:
 def unpack(data: bytes, target: Path) -> int:
     """Into an empty directory, readable by everyone; the number of bytes that came out."""
     try:
+        _count_entries(data)
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             entries = archive.infolist()
-            if len(entries) > ENTRIES_MAX:
-                raise PackageInvalid(f"more than {ENTRIES_MAX} entries")
+            # Entries may claim the same bytes, each of them anew: whoever reads them all reads for hours.
+            if sum(entry.compress_size for entry in entries) > len(data):
+                raise PackageInvalid("entries overlap")
+            _count_directories(entries)
             total = 0
             for entry in entries:
                 total += _unpack_entry(archive, entry, target, UNZIPPED_BYTES_MAX - total)
@@ -137,6 +142,37 @@ def unpack(data: bytes, target: Path) -> int:
         raise PackageInvalid(str(error)) from error
     target.chmod(0o755)
     return total
+
+
+def _count_entries(data: bytes) -> None:
+    """Before `zipfile` makes an object of each."""
+    if data.count(ENTRY) <= ENTRIES_MAX:
+        return
+    # So many, or a package of packages: only the directory counts. It lies before its end record, which says how long
+    # it is; the record is looked for as zipfile does.
+    end = len(data) - END_BYTES
+    if data[end : end + 4] != END or data[-2:] != b"\0\0":
+        end = data.rfind(END, max(0, len(data) - END_BYTES - 65_535))
+    size = int.from_bytes(data[end + 12 : end + 16], "little")
+    wide = end - ZIP64_BYTES
+    if wide >= 0 and data[wide : wide + 4] == END64:
+        size = max(size, int.from_bytes(data[wide + 40 : wide + 48], "little"))
+    if end >= 0 and data.count(ENTRY, max(0, end - size - ZIP64_BYTES), end) > ENTRIES_MAX:
+        raise PackageInvalid(f"more than {ENTRIES_MAX} entries")
+
+
+def _count_directories(entries: Iterable[zipfile.ZipInfo]) -> None:
+    """A path of two thousand directories takes a few bytes of a zip, and two thousand inodes of a disk."""
+    made: set[PurePosixPath] = set()
+    for entry in entries:
+        path = PurePosixPath(entry.filename.replace("\\", "/"))
+        if len(path.parts) > DEPTH_MAX:
+            raise PackageInvalid("a path is too deep")
+        while path not in made and path.parts:
+            made.add(path)
+            path = path.parent
+        if len(made) > ENTRIES_MAX:
+            raise PackageInvalid(f"more than {ENTRIES_MAX} entries")
 
 
 def _unpack_entry(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, target: Path, room: int) -> int:

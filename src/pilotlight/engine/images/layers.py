@@ -10,31 +10,87 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import stat
 import tarfile
 from pathlib import Path
+from typing import Any
 
 from pilotlight.engine.images.compression import Counted, ImageInvalid
 
 ENTRIES_MAX = 1_000_000
+"""With the directories that only a path implies."""
 DEPTH_MAX = 256
 NAME_BYTES_MAX = 4096
-HEADER_BYTES_MAX = 1 << 20
+HEADER_BYTES_MAX = 1 << 18
+GLOBAL_RECORDS_MAX = 64
 CHUNK = 1 << 20
 WHITEOUT = ".wh."
 OPAQUE = ".wh..wh..opq"
 _HEADERS = (tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE, tarfile.GNUTYPE_LONGNAME,
             tarfile.GNUTYPE_LONGLINK)  # fmt: skip
+_DIGITS = re.compile(rb"[0-9]{65}")
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class _Member(tarfile.TarInfo):
-    """`tarfile` reads a name's header whole: how long that may be is for us to say."""
+    """`tarfile` believes what headers say: how long they are, how often they repeat, and that they are well formed."""
 
     def _proc_member(self, archive: tarfile.TarFile) -> tarfile.TarInfo:
         if self.type in _HEADERS and self.size > HEADER_BYTES_MAX:
             raise ImageInvalid("a layer has a header without end")
+        if self.type == tarfile.GNUTYPE_SPARSE:
+            raise _sparse(self.name)
         return super()._proc_member(archive)  # type: ignore[misc, no-any-return]
+
+    def _proc_pax(self, archive: Any) -> tarfile.TarInfo:
+        stream = archive.fileobj
+        header = stream.read(self._block(self.size))  # type: ignore[attr-defined]
+        _check_records(header)
+        archive.fileobj = _Again(header, stream)
+        try:
+            found: tarfile.TarInfo = super()._proc_pax(archive)  # type: ignore[misc]
+        finally:
+            archive.fileobj = stream
+        if len(archive.pax_headers) > GLOBAL_RECORDS_MAX:
+            raise ImageInvalid("a layer has too many headers for all of its files")
+        return found
+
+    def _proc_gnusparse_10(self, *_: object) -> None:
+        raise _sparse(self.name)
+
+
+class _Again:
+    """Gives what was read already, and then goes on."""
+
+    def __init__(self, kept: bytes, stream: Any) -> None:
+        self._kept = kept
+        self._stream = stream
+        self.tell = stream.tell
+
+    def read(self, size: int) -> bytes:
+        kept, self._kept = self._kept, b""
+        return kept or self._stream.read(size)
+
+
+def _check_records(header: bytes) -> None:
+    """`length name=value`, one after the other. `tarfile` takes records that overlap, of which a small header can have
+    so many that they fill the memory; and digits without end keep its expressions busy for hours."""
+    place = 0
+    while place < len(header) and header[place]:
+        space = header.find(b" ", place, place + 8)
+        length = header[place:space]
+        end = place + int(length) if space > 0 and length.isdigit() else 0
+        if end <= space or header[end - 1 : end] != b"\n" or header.find(b"=", space, end) < 0:
+            raise ImageInvalid("a layer has a header that cannot be read")
+        place = end
+    if _DIGITS.search(header):
+        raise ImageInvalid("a layer has a header that cannot be read")
+
+
+def _sparse(name: str) -> ImageInvalid:
+    """What it says to be between its pieces may be as long as it likes."""
+    return ImageInvalid(f"a layer has a sparse file: {name[:200]!r}")
 
 
 def unpack(source: Counted, target: Path) -> None:
@@ -43,10 +99,10 @@ def unpack(source: Counted, target: Path) -> None:
     try:
         # AWS: files are what they are in the image; only what all may read is readable.
         with tarfile.open(fileobj=source, mode="r|", tarinfo=_Member) as archive:  # type: ignore[call-overload]
-            for number, member in enumerate(archive):
-                if number >= ENTRIES_MAX:
-                    raise ImageInvalid(f"a layer has more than {ENTRIES_MAX} entries")
-                _place(root, archive, member)
+            made = _Made()
+            for member in archive:
+                made.one_more()
+                _place(root, archive, member, made)
                 archive.members = []  # else each is kept until the end
     except (tarfile.TarError, ValueError, RecursionError) as error:
         raise ImageInvalid(f"a layer is no tar: {error}") from None
@@ -54,18 +110,32 @@ def unpack(source: Counted, target: Path) -> None:
         os.close(root)
 
 
-def _place(root: int, archive: tarfile.TarFile, member: tarfile.TarInfo) -> None:
+class _Made:
+    """How much there is by now."""
+
+    def __init__(self) -> None:
+        self._count = 0
+
+    def one_more(self) -> None:
+        self._count += 1
+        if self._count > ENTRIES_MAX:
+            raise ImageInvalid(f"a layer has more than {ENTRIES_MAX} entries")
+
+
+def _place(root: int, archive: tarfile.TarFile, member: tarfile.TarInfo, made: _Made) -> None:
     parts = parts_of(member.name)
     if not parts:
         if member.isdir():
             os.chmod(root, member.mode & 0o777)
         return
     name = parts[-1]
-    with contextlib.closing(_Folder(root, parts[:-1])) as folder:
+    with contextlib.closing(_Folder(root, parts[:-1], made)) as folder:
         if name.startswith(WHITEOUT):
             _white_out(folder.descriptor, name)
         elif member.isdir():
             _directory(folder.descriptor, name, member)
+        elif member.issparse():
+            raise _sparse(member.name)
         elif member.isfile():
             _remove(folder.descriptor, name)
             _file(folder.descriptor, name, archive, member)
@@ -73,7 +143,7 @@ def _place(root: int, archive: tarfile.TarFile, member: tarfile.TarInfo) -> None
             _remove(folder.descriptor, name)
             os.symlink(_text(member.linkname), name, dir_fd=folder.descriptor)
         elif member.islnk():
-            _hard_link(root, folder.descriptor, name, parts_of(member.linkname))
+            _hard_link(root, folder.descriptor, name, parts_of(member.linkname), made)
 
 
 def parts_of(name: str) -> list[str]:
@@ -97,7 +167,8 @@ def _text(name: str) -> str:
 class _Folder:
     """A directory below the layer's own, opened part by part; made where it is missing."""
 
-    def __init__(self, root: int, parts: list[str]) -> None:
+    def __init__(self, root: int, parts: list[str], made: _Made) -> None:
+        self._made = made
         self.descriptor = os.dup(root)
         try:
             for part in parts:
@@ -110,6 +181,7 @@ class _Folder:
         try:
             deeper = os.open(part, _DIRECTORY, dir_fd=self.descriptor)
         except FileNotFoundError:
+            self._made.one_more()
             os.mkdir(part, 0o755, dir_fd=self.descriptor)
             deeper = os.open(part, _DIRECTORY, dir_fd=self.descriptor)
         self.close()
@@ -165,10 +237,10 @@ def _file(folder: int, name: str, archive: tarfile.TarFile, member: tarfile.TarI
             os.utime(file.fileno(), (member.mtime, member.mtime))
 
 
-def _hard_link(root: int, folder: int, name: str, target: list[str]) -> None:
+def _hard_link(root: int, folder: int, name: str, target: list[str], made: _Made) -> None:
     if not target:
         raise ImageInvalid(f"a layer has a link to nothing: {name[:200]!r}")
-    with contextlib.closing(_Folder(root, target[:-1])) as source:
+    with contextlib.closing(_Folder(root, target[:-1], made)) as source:
         found = _status(source.descriptor, target[-1])
         if found is None or stat.S_ISDIR(found.st_mode):
             raise ImageInvalid(f"a layer has a hard link to what is not in it: {'/'.join(target)[:200]!r}")

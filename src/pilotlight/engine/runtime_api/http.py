@@ -16,6 +16,12 @@ import httptools
 
 HEAD_BYTES_MAX = 512 * 1024
 """How much may come without a head or a piece of a body being complete."""
+HEADERS_MAX = 256
+"""Of one request. AWS's clients send about ten."""
+HELD_BYTES_MAX = 24 << 20
+"""Of heads and bodies that are not complete or not answered, over all connections of one instance."""
+TOGETHER_BYTES_MAX = 64 * 1024
+"""An answer up to this size leaves in one piece with its head."""
 UNANSWERED_MAX = 16
 """Requests that may wait on one connection."""
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -31,6 +37,7 @@ class Exchange:
         self.path = ""
         self.headers: dict[str, str] = {}
         """By lower-case name; trailers are added when they come."""
+        self.head_bytes = 0
         self.body = bytearray()
         self.size = 0
         self.bytes_max = 0
@@ -42,7 +49,8 @@ class Exchange:
         """The connection ended before the request did."""
         self.complete = False
         self.keep_alive = False
-        self.answer: bytes | None = None
+        self.answer: tuple[bytes, bytes] | None = None
+        """Head and body: an event's body is kept once, however often it is asked for."""
 
     @property
     def too_large(self) -> bool:
@@ -66,7 +74,7 @@ class Exchange:
         lines = [f"HTTP/1.1 {status} {_REASONS.get(status, '')}", f"Content-Length: {len(body)}"]
         for name, value in (headers or {}).items():
             lines.append(f"{name}: {_plain(value)}")
-        self.answer = "\r\n".join([*lines, "\r\n"]).encode() + body
+        self.answer = "\r\n".join([*lines, "\r\n"]).encode(), body
         self._connection.flush()
 
     def drop(self) -> None:
@@ -93,6 +101,10 @@ class Application(Protocol):
 
     def left(self, connection: Connection) -> None: ...
 
+    def hold(self, more_bytes: int) -> bool:
+        """A connection holds so much more, or less, of what came; False where that is too much."""
+        ...
+
 
 class Connection(asyncio.Protocol):
     def __init__(self, application: Application) -> None:
@@ -102,6 +114,11 @@ class Connection(asyncio.Protocol):
         self._exchanges: deque[Exchange] = deque()
         self._current: Exchange | None = None
         self._silent = 0
+        self._held = 0
+        self._paused = False
+        """By who takes the body."""
+        self._full = False
+        """The other side does not read what it asked for."""
 
     @property
     def alive(self) -> bool:
@@ -112,21 +129,33 @@ class Connection(asyncio.Protocol):
             self._transport.abort()
 
     def pause(self) -> None:
-        if self.alive and self._transport is not None:
-            self._transport.pause_reading()
+        self._paused = True
+        self._read_or_not()
 
     def resume(self) -> None:
-        if self.alive and self._transport is not None:
+        self._paused = False
+        self._read_or_not()
+
+    def _read_or_not(self) -> None:
+        if not self.alive or self._transport is None:
+            return
+        if self._paused or self._full:
+            self._transport.pause_reading()
+        else:
             self._transport.resume_reading()
 
     def flush(self) -> None:
-        """Send the answers whose turn it is."""
-        while self._exchanges and self._transport is not None:
+        """Send the answers whose turn it is, no faster than they are read."""
+        while self._exchanges and self._transport is not None and not self._full:
             first = self._exchanges[0]
             if first.answer is None or not first.complete:
                 return
             self._exchanges.popleft()
-            self._transport.write(first.answer)
+            head, body = first.answer
+            if len(body) > TOGETHER_BYTES_MAX:
+                self._transport.writelines((head, body))
+            else:
+                self._transport.write(head + body)
             if not first.keep_alive:
                 self._transport.close()
 
@@ -135,8 +164,19 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
 
+    def pause_writing(self) -> None:
+        self._full = True
+        self._read_or_not()
+
+    def resume_writing(self) -> None:
+        self._full = False
+        self.flush()
+        self._read_or_not()
+
     def connection_lost(self, error: Exception | None) -> None:
         self._transport = None
+        self._application.hold(-self._held)
+        self._held = 0
         self._application.left(self)
         current, self._current = self._current, None
         if current is not None and current.on_broken is not None:
@@ -149,12 +189,19 @@ class Connection(asyncio.Protocol):
         except (httptools.HttpParserError, httptools.HttpParserUpgrade, UnicodeDecodeError):
             self.close()
             return
-        if self._silent > HEAD_BYTES_MAX or len(self._exchanges) > UNANSWERED_MAX:
+        held = self._silent
+        for exchange in self._exchanges:
+            held += exchange.head_bytes + len(exchange.body)
+        more, self._held = held - self._held, held
+        enough = more and not self._application.hold(more)
+        if enough or self._silent > HEAD_BYTES_MAX:
             self.close()
 
     # httptools' side.
 
     def on_message_begin(self) -> None:
+        if len(self._exchanges) > UNANSWERED_MAX:
+            raise httptools.HttpParserError("too many requests ahead")
         self._current = Exchange(self)
         self._exchanges.append(self._current)
 
@@ -164,11 +211,15 @@ class Connection(asyncio.Protocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         assert self._current is not None
-        self._current.headers[name.decode("latin-1").lower()] = value.decode("latin-1")
+        if len(self._current.headers) < HEADERS_MAX:
+            self._current.headers[name.decode("latin-1").lower()] = value.decode("latin-1")
+        else:
+            raise httptools.HttpParserError("too many headers")
 
     def on_headers_complete(self) -> None:
         exchange = self._current
         assert exchange is not None
+        exchange.head_bytes += self._silent
         self._silent = 0
         exchange.method = self._parser.get_method().decode("latin-1")
         exchange.path = exchange.path.partition("?")[0]

@@ -10,7 +10,7 @@ from typing import Any
 from pilotlight.engine.contract import FunctionVersion
 from pilotlight.engine.runtime_api import answers
 from pilotlight.engine.runtime_api.extensions import Extensions
-from pilotlight.engine.runtime_api.http import Connection, Exchange
+from pilotlight.engine.runtime_api.http import HELD_BYTES_MAX, Connection, Exchange
 from pilotlight.engine.runtime_api.runtime import RuntimeSide
 from pilotlight.engine.runtime_api.telemetry import Telemetry
 from pilotlight.engine.sandbox.contract import Sandbox
@@ -45,6 +45,7 @@ class RuntimeApi:
         self._listener = listener
         self._later = later
         self._connections: set[Connection] = set()
+        self._held_bytes = 0
         self._open = True
         asyncio.get_running_loop().add_reader(listener.fileno(), self._acceptable)
 
@@ -76,6 +77,10 @@ class RuntimeApi:
 
     def left(self, connection: Connection) -> None:
         self._connections.discard(connection)
+
+    def hold(self, more_bytes: int) -> bool:
+        self._held_bytes += more_bytes
+        return self._held_bytes <= HELD_BYTES_MAX
 
     def _changed(self) -> None:
         if self.changed is not None:
