@@ -169,7 +169,9 @@ async def test_the_cpu_quota_is_set_and_lifted(sandbox):
 async def test_destroying_leaves_nothing(factory, tmp_path):
     sandbox = await factory.take(spec_for(tmp_path / "code"))
     pid = await sandbox.spawn(Launch(argv=["/bin/sleep", "100"], environment={}))
-    await _wait_for(lambda: sandbox.cgroup.processes() == [pid])
+    # It is in the cgroup before it is inside; killed in between, it ends because it cannot come in.
+    await _wait_for(lambda: Path(f"/proc/{pid}/cmdline").read_bytes().startswith(b"/bin/sleep"))
+    assert sandbox.cgroup.processes() == [pid]
     await sandbox.destroy()
     assert await sandbox.wait_exit(pid) == -9
     assert not any(path.exists() for path in sandbox.cgroup._paths.values())
