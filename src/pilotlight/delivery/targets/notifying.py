@@ -92,7 +92,7 @@ class Notifying:
             wait = None if lasting else retries.wait_seconds(failures, plan)
             if wait is not None:
                 return self._clock.now_ms() + int(1000 * wait)
-            await self._give_up(event, one, topic, message, error)
+            return await self._give_up(event, one, topic, message, error)
         return None
 
     async def _send(self, event: OutboxEvent, one: Subscription, topic: Topic, message: Mapping[str, Any]) -> None:
@@ -196,17 +196,21 @@ class Notifying:
 
     async def _give_up(
         self, event: OutboxEvent, one: Subscription, topic: Topic, message: Mapping[str, Any], error: Exception
-    ) -> None:
+    ) -> int | None:
+        """To the dead-letter queue; when to try that again, where it is only busy."""
         policy = json.loads(one.attributes.get("RedrivePolicy") or "{}")
         if not policy:
             log.warning("message %s of %s to %s is dropped: %s", message["id"], topic.arn, one.endpoint, error)
-            return
+            return None
         raw = one.attributes.get("RawMessageDelivery") == "true"
         body = message["text"] if raw else envelope.rendered(await self._told(one, topic, message))
         try:
             await self._queue(event, policy["deadLetterTargetArn"], one, message, body, raw=raw)
         except AwsError as refused:
+            if refused.code.startswith(PASSING):
+                return self._clock.now_ms() + 1000 * int(retries.MANAGED.most_seconds)
             log.warning("message %s of %s is lost: its dead-letter queue said %s", message["id"], topic.arn, refused)
+        return None
 
     def _caller(self, event: OutboxEvent, one: Subscription, target: str, message: Mapping[str, Any]) -> Caller:
         return Caller(
