@@ -135,6 +135,18 @@ async def test_a_destination_that_is_not_there(bench: Bench, target: str, code: 
     )
 
 
+async def test_executions_of_durable_functions_have_neither(bench: Bench) -> None:
+    durable = {"DurableConfig": {"ExecutionTimeout": 60}}
+    with pytest.raises(AwsError, match="dead-letter queue of a durable function"):
+        await bench.create(DeadLetterConfig={"TargetArn": QUEUE}, **durable)
+    await bench.create(**durable)
+    update = "update_function_configuration"
+    assert (await refused(bench, update, FunctionName="f", DeadLetterConfig={"TargetArn": QUEUE}))[
+        0
+    ] == "NotImplemented"
+    assert (await refused(bench, PUT, FunctionName="f", MaximumRetryAttempts=1))[0] == "NotImplemented"
+
+
 async def test_a_failed_event_becomes_a_dead_letter_beside_its_record(bench: Bench) -> None:
     await bench.create(DeadLetterConfig={"TargetArn": QUEUE})
     await bench.call(

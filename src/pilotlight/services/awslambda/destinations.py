@@ -42,6 +42,8 @@ async def check_dead_letter(
     target = (body.get("DeadLetterConfig") or {}).get("TargetArn")
     if not target:
         return
+    if "DurableConfig" in body:
+        raise NotImplementedHere(f"{operation} with a dead-letter queue of a durable function")
     arn = _parse(target)
     if arn is not None and arn.service in NOT_YET:
         raise NotImplementedHere(f"{operation} with {NOT_YET[arn.service]} (DeadLetterConfig): name a queue of SQS")

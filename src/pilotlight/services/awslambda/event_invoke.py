@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from pilotlight.errors import NotImplementedHere
 from pilotlight.identity.caller import Caller
 from pilotlight.services.awslambda import destinations, store
 from pilotlight.services.awslambda.names import Reference, invalid, not_found, raise_no_function, refer, refer_whole
@@ -55,6 +56,8 @@ class EventInvokeConfigs:
         version = await self._parts.database.read(find_qualified, reference)
         if version is None:
             raise not_found("The function doesn't exist.")
+        if "DurableConfig" in version.body:
+            raise NotImplementedHere(f"{operation} of a durable function")
         await destinations.check(self._parts, caller, operation, version, settings.get("DestinationConfig") or {})
         settings["modified_ms"] = self._parts.clock.now_ms()
         part = Part(reference.function, "event_invoke", reference.qualifier, self._parts.ids.uuid(), settings)

@@ -8,6 +8,6 @@ again, is shown its operations, and runs over those that are done. All waits are
 invokes. `starts`, `chained`: how executions begin. `operations`: the API.
 
 AWS does not say how often an invocation that dies is tried again: here five times, after 1, 2, 4 and 8 seconds.
-Refused by name: KMS keys, tenants, trace headers of chained invokes. Left out: dead-letter queues and destinations of
-executions that fail, runtimes that AWS's SDK does not support yet are not refused.
+Refused by name: KMS keys, tenants, trace headers of chained invokes; dead-letter queues, and settings of asynchronous
+invocations, which are not those of executions. Runtimes that AWS's SDK does not support yet are not refused.
 """
