@@ -56,6 +56,7 @@ class Signer:
 class Result:
     """Requests a second, and percentiles in milliseconds."""
 
+    count: int
     rate: float
     p50: float
     p99: float
@@ -107,6 +108,7 @@ async def load(endpoint: str, make: Make, *, callers: int, seconds: float, most:
     elapsed = time.perf_counter() - begun
     took.sort()
     return Result(
+        count=len(took),
         rate=len(took) / elapsed,
         p50=took[len(took) // 2] * 1000,
         p99=took[min(len(took) - 1, int(len(took) * 0.99))] * 1000,

@@ -88,7 +88,7 @@ def measure(endpoint: str, pid: int, name: str, make: Make, *, callers: int, mos
     time.sleep(CALM_SECONDS * callers)
     before = cpu_seconds(pid)
     result = asyncio.run(load(endpoint, make, callers=callers, seconds=SECONDS, most=most))
-    micros = (cpu_seconds(pid) - before) / max(1.0, result.rate * SECONDS) * 1e6
+    micros = (cpu_seconds(pid) - before) / max(1, result.count) * 1e6
     say(
         name,
         callers=callers,
