@@ -37,6 +37,9 @@ class Played:
     def of(self, runtime: str) -> Played:
         return self
 
+    def warning(self, runtime: str) -> str:
+        return ""
+
     def spec(self, version: FunctionVersion) -> SandboxSpec:
         return SandboxSpec(code=version.code)
 
