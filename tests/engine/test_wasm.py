@@ -90,7 +90,7 @@ async def test_the_event_goes_in_and_the_answer_comes_out(place: World) -> None:
     version = wasm(place)
     for value in ({"a": 1}, "ünï", [1, 2, 3], "z" * 1_000_000):
         assert await place.answer(version, value) == value
-    assert (await place.invoke(version, payload=b"")).payload == b"null"
+    assert (await place.invoke(version, payload=b"")).payload == b"{}"  # as on AWS
     assert (await place.invoke(version, "nothing")).payload == b"null"
 
 
