@@ -3,7 +3,7 @@ BIN := .venv/bin
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: java help setup check fmt test test-all demo up faults bench soak coverage lock
+.PHONY: java help setup check fmt test test-all demo up faults bench soak coverage contract lock
 
 help: ## List the commands
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -51,6 +51,9 @@ bench: setup ## Measure every runtime (ONLY=node,go for some; PEERS=1 beside ser
 
 soak: setup ## Ten minutes at 80 % of what the machine can do; what is left at the end must be what was there before
 	$(BIN)/python -m benchmarks.soak
+
+contract: setup ## What every runtime and each of AWS's own clients does, and docs/reference/contract.md
+	PILOTLIGHT_TEST_CLIENTS=1 PILOTLIGHT_TEST_RUST=1 $(BIN)/python -m tests.engine.contract_table
 
 coverage: setup ## Write docs/reference/coverage.md from the code
 	$(BIN)/python -m tests.coverage_table

@@ -6,6 +6,9 @@ and any other event with the event itself. To join, write a file like `python.py
 
 from __future__ import annotations
 
+import atexit
+import shutil
+import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -35,6 +38,8 @@ class Language:
     """Whether the bootstrap is the platform's: programs that bring their own have no `AWS_EXECUTION_ENV`."""
     code: Callable[[], Path] | None = None
     """For what is compiled: a package with all programs in it …"""
+    client: Callable[[], Path] | None = None
+    """For what AWS's own client runs: the layer that brings it."""
     select: Callable[[str], dict[str, Any]] = lambda program: {}
     """… and the settings that choose one of `at_init`."""
     init_seconds: float = INIT_SECONDS
@@ -44,6 +49,23 @@ class Language:
 
 
 def languages() -> list[Language]:
-    from tests.engine.contract import awslambdaric, go, java, node, python, ruby
+    from tests.engine.contract import go, java, node, official, python, ruby, rust
 
-    return [python.LANGUAGE, node.LANGUAGE, ruby.LANGUAGE, java.LANGUAGE, go.LANGUAGE, awslambdaric.LANGUAGE]
+    ours = [python.LANGUAGE, node.LANGUAGE, ruby.LANGUAGE, java.LANGUAGE]
+    return [*ours, go.LANGUAGE, rust.LANGUAGE, *official.LANGUAGES]
+
+
+def folder(name: str) -> Path:
+    """A directory for the session that everyone may read."""
+    made = Path(tempfile.mkdtemp(prefix=f"pilotlight-{name}-"))
+    atexit.register(shutil.rmtree, made, ignore_errors=True)
+    made.chmod(0o755)
+    return made
+
+
+def packed(program: Path) -> Path:
+    """A package with one program in it."""
+    made = folder("program")
+    shutil.copyfile(program, made / "bootstrap")
+    (made / "bootstrap").chmod(0o755)
+    return made

@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from functools import cache
 from pathlib import Path
 
 from tests.engine import native
-from tests.engine.contract import Language
+from tests.engine.contract import Language, packed
 
 
 @cache
 def code() -> Path:
-    """A package with the one program, built once."""
-    folder = Path(tempfile.mkdtemp(prefix="pilotlight-go-"))
-    folder.chmod(0o755)
-    shutil.copyfile(native.go("contract"), folder / "bootstrap")
-    (folder / "bootstrap").chmod(0o755)
-    return folder
+    return packed(native.go("contract"))
 
 
 LANGUAGE = Language(

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import tempfile
 from functools import cache
 from pathlib import Path
 
-from tests.engine.contract import Language
+from tests.engine.contract import Language, folder
 from tests.engine.java import compiled
 
 PROGRAM = """
@@ -110,7 +109,7 @@ SELECTED = {"raise": "Raises", "exit": "Exits", "hang": "Hangs", "nothing": "Not
 @cache
 def code() -> Path:
     """A package with all classes, compiled once."""
-    return compiled(Path(tempfile.mkdtemp(prefix="pilotlight-java-")), {"App": PROGRAM, **AT_INIT})
+    return compiled(folder("java"), {"App": PROGRAM, **AT_INIT})
 
 
 LANGUAGE = Language(

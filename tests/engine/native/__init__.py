@@ -24,14 +24,14 @@ def go(name: str) -> Path:
     return _built(HERE / "go", f"go-{name}", command, {"CGO_ENABLED": "0", "GOTOOLCHAIN": "local"})
 
 
-def rust() -> Path:
-    """Its dependencies compile for a minute and more, so it is built only where that is asked for."""
+def rust(name: str = "bootstrap") -> Path:
+    """The program `name`. Its dependencies compile for minutes, so it is built only where that is asked for."""
     if shutil.which("cargo") is None:
         pytest.skip("there is no Rust toolchain on this host")
     if not os.environ.get("PILOTLIGHT_TEST_RUST"):
         pytest.skip("PILOTLIGHT_TEST_RUST is not set: building takes a minute and more")
-    script = 'cargo build --release --target-dir "{target}.build" && cp "{target}.build/release/bootstrap" "{target}"'
-    return _built(HERE / "rust", "rust", ["sh", "-c", script], {})
+    script = f'cargo build --release --target-dir "{CACHE}/rust" && cp "{CACHE}/rust/release/{name}" "{{target}}"'
+    return _built(HERE / "rust", f"rust-{name}", ["sh", "-c", script], {})
 
 
 def cached(name: str, make: Callable[[Path], None]) -> Path:
