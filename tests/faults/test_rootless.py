@@ -60,6 +60,10 @@ def test_the_attacks_fail_without_root_too(home: Path) -> None:
     as_ordinary(home, "tests/faults/test_sandbox_attacks.py", "tests/faults/test_kernel_attacks.py")
 
 
+def test_nothing_is_stolen_without_root_either(home: Path) -> None:
+    as_ordinary(home, "tests/faults/test_theft.py")
+
+
 def test_the_engines_contract_holds_without_root(home: Path) -> None:
     files = ("tests/engine/test_instances.py", "tests/engine/test_python_failures.py")
     as_ordinary(home, *files, "-k", "namespaces and not exec")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+from array import array
 from collections.abc import Sequence
 from typing import Any
 
@@ -25,9 +26,12 @@ def send(end: socket.socket, message: dict[str, Any], descriptors: Sequence[int]
 
 def receive(end: socket.socket) -> tuple[dict[str, Any] | None, list[int]]:
     """The next message with its descriptors; None when the other side is gone."""
-    data, descriptors, _flags, _address = socket.recv_fds(
-        end, MESSAGE_BYTES_MAX, DESCRIPTORS_MAX, socket.MSG_CMSG_CLOEXEC
-    )
-    if not data:
-        return None, list(descriptors)
-    return json.loads(data), list(descriptors)
+    # Not `socket.recv_fds`: until Python 3.12 it ignores its flags, and every program that is started while a sandbox's
+    # listeners are open would have them, too.
+    room = socket.CMSG_SPACE(DESCRIPTORS_MAX * array("i").itemsize)
+    data, ancillary, _flags, _address = end.recvmsg(MESSAGE_BYTES_MAX, room, socket.MSG_CMSG_CLOEXEC)
+    descriptors = array("i")
+    for level, kind, rights in ancillary:
+        if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
+            descriptors.frombytes(rights[: len(rights) - len(rights) % descriptors.itemsize])
+    return json.loads(data) if data else None, list(descriptors)

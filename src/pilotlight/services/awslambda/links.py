@@ -11,6 +11,7 @@ from pilotlight.clock import Clock
 from pilotlight.services.awslambda.surroundings import PackageStore
 
 SECONDS = 600
+DIGITS_MAX = 12
 PATH = "/_pilotlight/packages/"
 
 
@@ -33,9 +34,11 @@ class PackageLinks:
         values = parse_qs(query)
         expires = values.get("expires", ["0"])[0]
         signature = values.get("signature", [""])[0]
-        if not expires.isdigit() or int(expires) < self._clock.wall_ms() // 1000:
+        if not expires.isdecimal() or not expires.isascii() or len(expires) > DIGITS_MAX:
             return None
-        if not hmac.compare_digest(signature, self._sign(package, int(expires))):
+        if int(expires) < self._clock.wall_ms() // 1000:
+            return None
+        if not hmac.compare_digest(signature.encode(), self._sign(package, int(expires)).encode()):
             return None
         return await self._packages.read(package)
 

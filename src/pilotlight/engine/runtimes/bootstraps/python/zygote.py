@@ -77,9 +77,12 @@ STANDARD = [
     "zlib",
 ]
 
+DESCRIPTORS_MAX_OPEN = 1 << 20
+
 
 def main():
     control = socket.socket(fileno=int(sys.argv[1]))
+    os.closerange(control.fileno() + 1, DESCRIPTORS_MAX_OPEN)  # whatever else the platform had open
     plan = json.loads(sys.argv[2])
     enter = load_enter(plan["enter"])
     join(control, plan["joins"])
