@@ -24,6 +24,8 @@ log = logging.getLogger(__name__)
 KEEP_ALIVE_SECONDS = 300.0
 HEAD_BYTES_MAX = 128 * 1024
 """Of a request's line and headers. AWS takes less; session tokens and presigned URLs of real clients need a part."""
+HEADERS_MAX = 512
+"""Far more than S3's two kilobytes of metadata come to. One name again and again is joined each time."""
 BODY_BYTES_WAITING_MAX = 64 * 1024
 TOGETHER_BYTES_MAX = 64 * 1024
 """An answer up to this size leaves in one piece with its head."""
@@ -44,6 +46,22 @@ def _status_line(status: int) -> str:
 
 
 _STATUS_LINES = {status: _status_line(status) for status in range(100, 600)}
+
+
+class Room:
+    """How many connections may be open at once; for the listeners of sandboxes, which are strangers'."""
+
+    def __init__(self, most: int) -> None:
+        self._left = most
+
+    def enter(self) -> bool:
+        if self._left <= 0:
+            return False
+        self._left -= 1
+        return True
+
+    def leave(self) -> None:
+        self._left += 1
 
 
 class ClientGone(Exception):
@@ -125,10 +143,18 @@ class Incoming:
 class Connection(asyncio.Protocol):
     """Made for each connection that was accepted. Its task belongs to the group that it is given."""
 
-    def __init__(self, handler: Handler, group: asyncio.TaskGroup, instance: Identity | None = None) -> None:
+    def __init__(
+        self,
+        handler: Handler,
+        group: asyncio.TaskGroup,
+        instance: Identity | None = None,
+        room: Room | None = None,
+    ) -> None:
+        """`room` is shared by all connections of one listener; a connection for which there is none is closed."""
         self._handler = handler
         self._group = group
         self._instance = instance
+        self._room = room
         self._parser = self._new_parser()
         self._transport: asyncio.Transport | None = None
         self._source_ip = "127.0.0.1"
@@ -136,6 +162,7 @@ class Connection(asyncio.Protocol):
         self._url = b""
         self._headers: dict[str, str] = {}
         self._head_bytes = 0
+        self._headers_seen = 0
         self._incoming: Incoming | None = None
         """Whose body is being read."""
         self._queue: deque[Incoming] = deque()
@@ -155,6 +182,11 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
+        if self._room is not None and not self._room.enter():
+            self._room = None
+            self.lost = True
+            self._transport.abort()
+            return
         peer = transport.get_extra_info("peername")
         if isinstance(peer, tuple):
             self._source_ip = str(peer[0])
@@ -169,6 +201,8 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, error: Exception | None) -> None:
         self.lost = True
         self._transport = None
+        if self._room is not None:
+            self._room.leave()
         for future in (self._wanted, self._writable):
             if future is not None and not future.done():
                 future.set_result(None)
@@ -223,12 +257,17 @@ class Connection(asyncio.Protocol):
         self._url = b""
         self._headers = {}
         self._head_bytes = 0
+        self._headers_seen = 0
 
     def on_url(self, url: bytes) -> None:
         self._url += url
         self._count(len(url))
 
     def on_header(self, name: bytes, value: bytes) -> None:
+        self._headers_seen += 1
+        if self._headers_seen > HEADERS_MAX:
+            self._too_long()
+            return
         key, text = name.decode("latin-1").lower(), value.decode("latin-1")
         headers = self._headers
         headers[key] = f"{headers[key]},{text}" if key in headers else text
@@ -239,7 +278,10 @@ class Connection(asyncio.Protocol):
     def _count(self, size: int) -> None:
         self._head_bytes += size
         if self._head_bytes > HEAD_BYTES_MAX:
-            self._break("431 Request Header Fields Too Large", "The request's headers are too long.")
+            self._too_long()
+
+    def _too_long(self) -> None:
+        self._break("431 Request Header Fields Too Large", "The request's headers are too long.")
 
     def on_headers_complete(self) -> None:
         if self.broken:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from pilotlight.errors import AwsError, InternalFailure, NotImplementedHere
+from pilotlight.gateway.bodies import Bodies, Held
 from pilotlight.gateway.browsers import Strangers
 from pilotlight.gateway.local import LocalPages
 from pilotlight.gateway.placeholders import Placeholder
@@ -36,7 +37,6 @@ from pilotlight.settings import ACCOUNT, Settings
 
 log = logging.getLogger(__name__)
 
-BODY_BYTES_MAX = 128 * 1024 * 1024
 UNSIGNED = frozenset({("sns", "ConfirmSubscription"), ("sns", "Unsubscribe")})
 """What the addresses in SNS's messages do: a token is the permission, or that one knows the subscription."""
 
@@ -75,6 +75,7 @@ class Gateway:
         self._observe = observe
         self._placeholder = Placeholder(settings.placeholder_account)
         self._debug = settings.debug
+        self._bodies = Bodies()
         self.http_apis: HttpApis | None = None
         self.function_urls: UrlDataPlane | None = None
         self.websites: Websites | None = None
@@ -130,16 +131,25 @@ class Gateway:
     ) -> Response:
         if entry.name == "s3" and self.forms is not None and is_form(request):
             return await self._form(self.forms, request, entry, refusal, request_id)
-        if entry.model.protocol == "query":
-            await _take_body(request)  # it names the operation
-        found = find_operation(entry.model, request)
-        if isinstance(found, AwsError):
-            return entry.model.render_error(refusal or found, request_id)
-        way = _Way(entry, *found, sent_path)
-        response = await self._answer(request, way, refusal, request_id)
+        with self._bodies.hold(request.instance) as held:
+            found = await self._find_operation(entry, request, held)
+            if isinstance(found, AwsError):
+                return entry.model.render_error(refusal or found, request_id)
+            way = _Way(entry, *found, sent_path)
+            response = await self._answer(request, way, refusal, held, request_id)
         if self._debug:
             log.info("%s.%s → %s", way.entry.name, way.operation.name, response.status)
         return response
+
+    async def _find_operation(
+        self, entry: Entry, request: Request, held: Held
+    ) -> tuple[Operation, Mapping[str, str]] | AwsError:
+        if entry.model.protocol == "query":  # the body names the operation
+            try:
+                await held.take(request)
+            except AwsError as error:
+                return error
+        return find_operation(entry.model, request)
 
     async def _registry_answer(
         self, images: ImageRegistry, request: Request, route: Route, refusal: AwsError | None, request_id: str
@@ -205,13 +215,15 @@ class Gateway:
         response.headers += [("x-amz-request-id", request_id)]
         return response
 
-    async def _answer(self, request: Request, way: _Way, refusal: AwsError | None, request_id: str) -> Response:
+    async def _answer(
+        self, request: Request, way: _Way, refusal: AwsError | None, held: Held, request_id: str
+    ) -> Response:
         operation = way.operation
         try:
             if refusal is not None:
                 raise refusal
             if not operation.streams_request:
-                await _take_body(request)
+                await held.take(request)
             target = self._targets[way.entry.name]
             if (way.entry.name, operation.name) in UNSIGNED:
                 target = replace(target, open=True)
@@ -249,21 +261,6 @@ class Gateway:
         validate(params, entry.model.operations[operation])
         await self._policies.authorise(caller, entry.guard, operation, params, protocol=entry.model.protocol)
         return dict(await method(caller, params) or {})
-
-
-async def _take_body(request: Request) -> None:
-    """Read the body whole."""
-    if request.stream is None:
-        return
-    chunks, size = [], 0
-    async for chunk in request.stream:
-        size += len(chunk)
-        if size > BODY_BYTES_MAX:
-            raise AwsError(
-                "RequestEntityTooLargeException", "The request is larger than any operation takes", status=413
-            )
-        chunks.append(chunk)
-    request.body, request.stream = b"".join(chunks), None
 
 
 def _unknown_service(route: Route) -> AwsError:

@@ -14,13 +14,16 @@ import socket
 import ssl
 from collections.abc import Awaitable, Callable
 
-from pilotlight.gateway.http import Connection, Handler, Identity
+from pilotlight.gateway.http import Connection, Handler, Identity, Room
 
 log = logging.getLogger(__name__)
 
 FIRST_BYTE_SECONDS = 60
 TLS_HELLO = b"\x16"
 BACKLOG = 4096
+INSTANCE_CONNECTIONS_MAX = 256
+"""At a sandbox's listener. An SDK's pool has 50 at most; the platform's descriptors are everybody's."""
+INSTANCE_BACKLOG = 128
 
 
 class Server:
@@ -32,8 +35,8 @@ class Server:
         self._make_tls = tls
         self._tls: ssl.SSLContext | None = None
 
-    def _connection(self, instance: Identity | None = None) -> Connection:
-        return Connection(self._handler, self._group, instance)
+    def _connection(self) -> Connection:
+        return Connection(self._handler, self._group)
 
     def listen(self, listener: socket.socket) -> None:
         """Serve http and https on a bound socket until the group is cancelled."""
@@ -44,8 +47,10 @@ class Server:
     async def serve_instance(self, listener: socket.socket, instance: Identity) -> Callable[[], Awaitable[None]]:
         """Serve http on a sandbox's listener; returns what ends it."""
         listener.setblocking(False)
-        loop = asyncio.get_running_loop()
-        server = await loop.create_server(lambda: self._connection(instance), sock=listener, backlog=BACKLOG)
+        loop, room = asyncio.get_running_loop(), Room(INSTANCE_CONNECTIONS_MAX)
+        server = await loop.create_server(
+            lambda: Connection(self._handler, self._group, instance, room), sock=listener, backlog=INSTANCE_BACKLOG
+        )
 
         async def close() -> None:
             server.close()

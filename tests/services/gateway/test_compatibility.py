@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import ssl
 import subprocess
 import sys
@@ -174,3 +175,25 @@ def test_virtual_host_buckets_are_found(sqlite_only_cloud: Cloud) -> None:
     url = client.generate_presigned_url("get_object", Params={"Bucket": "virtual", "Key": "k"})
     with urllib.request.urlopen(url) as response:
         assert response.read() == b"x"
+
+
+@pytest.mark.parametrize("service", ["iam", "dynamodb"])
+def test_what_is_larger_than_any_operation_takes_is_refused_in_the_services_words(
+    sqlite_only_cloud: Cloud, service: str
+) -> None:
+    """Before it is sent: by what it says of itself."""
+    host, port = sqlite_only_cloud.endpoint.removeprefix("http://").split(":")
+    scope = (
+        f"AWS4-HMAC-SHA256 Credential=test/20260101/us-east-1/{service}/aws4_request, SignedHeaders=host, Signature=0"
+    )
+    head = [
+        "POST / HTTP/1.1", f"host: {host}:{port}", f"authorization: {scope}", "x-amz-target: DynamoDB_20120810.GetItem",
+        "content-length: 200000000", "", "",
+    ]  # fmt: skip
+    if service == "iam":
+        del head[3]
+    with socket.create_connection((host, int(port)), 10) as connection:
+        connection.sendall("\r\n".join(head).encode())
+        answer = connection.recv(65536)
+    assert answer.startswith(b"HTTP/1.1 413 ")
+    assert b"RequestEntityTooLarge" in answer

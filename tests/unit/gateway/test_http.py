@@ -262,3 +262,10 @@ async def test_what_comes_from_a_sandbox_carries_its_identity() -> None:
 
     answer = await talk([get("/", "connection: close")], handler, instance="ASIAX", hang_up=False)
     assert answer.endswith(b"\r\n\r\nASIAX")
+
+
+async def test_headers_are_counted() -> None:
+    many = [f"x-{number}: v" for number in range(http.HEADERS_MAX - 1)]
+    assert (await talk([get("/", *many)])).startswith(b"HTTP/1.1 200 ")
+    assert (await talk([get("/", *many, "one: more")])).startswith(b"HTTP/1.1 431 ")
+    assert (await talk([get("/", *["same:"] * (http.HEADERS_MAX + 1))])).startswith(b"HTTP/1.1 431 ")
