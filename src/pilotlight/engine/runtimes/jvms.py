@@ -71,11 +71,13 @@ class Jvms:
     def found(self) -> dict[int, Jvm]:
         """By major version."""
         if self._found is None:
-            self._found = {}
+            # Kept when it is whole: several threads may ask at once, and none may see a part.
+            found: dict[int, Jvm] = {}
             for home in _candidates():
                 jvm = _probe(home)
                 if jvm is not None and jvm.major >= OLDEST_MAJOR:
-                    self._found.setdefault(jvm.major, jvm)
+                    found.setdefault(jvm.major, jvm)
+            self._found = found
         return self._found
 
 

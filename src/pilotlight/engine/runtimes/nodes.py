@@ -65,11 +65,13 @@ class Nodes:
     def found(self) -> dict[int, Node]:
         """By major version."""
         if self._found is None:
-            self._found = {}
+            # Kept when it is whole: several threads may ask at once, and none may see a part.
+            found: dict[int, Node] = {}
             for path in _candidates():
                 node = _probe(path)
                 if node is not None:
-                    self._found.setdefault(node.major, node)
+                    found.setdefault(node.major, node)
+            self._found = found
         return self._found
 
 

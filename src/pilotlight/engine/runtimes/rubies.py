@@ -65,11 +65,13 @@ class Rubies:
     def found(self) -> dict[tuple[int, int], Ruby]:
         """By major and minor version."""
         if self._found is None:
-            self._found = {}
+            # Kept when it is whole: several threads may ask at once, and none may see a part.
+            found: dict[tuple[int, int], Ruby] = {}
             for path in _candidates():
                 ruby = _probe(path)
                 if ruby is not None:
-                    self._found.setdefault(ruby.release, ruby)
+                    found.setdefault(ruby.release, ruby)
+            self._found = found
         return self._found
 
 
