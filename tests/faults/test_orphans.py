@@ -16,6 +16,7 @@ import pytest
 from pilotlight.engine.sandbox.factory import NamespaceFactory
 from pilotlight.ids import Ids
 from pilotlight.settings import Settings
+from tests.faults.processes import alive, descendants
 
 pytestmark = [pytest.mark.slow, pytest.mark.linux, pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")]
 
@@ -55,12 +56,12 @@ def test_a_killed_platform_leaves_no_process(tmp_path: Path, isolation: str, roa
     assert process.stdout is not None
     with process.stdout:
         said = process.stdout.readline()
-        started = _descendants_of(process.pid)
+        started = descendants(process.pid)
         process.send_signal(signal.SIGKILL)
         process.wait()
     assert (said, bool(started)) == (b"spinning\n", True)
     deadline = time.monotonic() + 10
-    while (left := [pid for pid in started if _alive(pid)]) and time.monotonic() < deadline:
+    while (left := [pid for pid in started if alive(pid)]) and time.monotonic() < deadline:
         time.sleep(0.01)
     if isolation == "namespaces":
         asyncio.run(_start_again(tmp_path / "sandboxes"))
@@ -72,24 +73,3 @@ async def _start_again(directory: Path) -> None:
     factory = NamespaceFactory(directory, Settings(), Ids(), pool_size=1)
     await factory.start()
     await factory.close()
-
-
-def _descendants_of(ancestor: int) -> set[int]:
-    parents: dict[int, int] = {}
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                parents[int(entry.name)] = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
-            except OSError:
-                continue
-    found = {ancestor}
-    while more := {pid for pid, parent in parents.items() if parent in found} - found:
-        found |= more
-    return found - {ancestor}
-
-
-def _alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False

@@ -3,6 +3,7 @@
 Everything that must survive is SQS's: a message that was received is hidden until it is deleted, so a kill in between
 brings it back. What is held here is only what a batch window is being filled with. A function that is throttled keeps
 its messages hidden and is tried again: they are not received anew, and so come no nearer to their dead-letter queue.
+That goes by wall time: whoever moves the clock does not wait for what cannot run.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import asyncio
 import contextlib
 import json
 import logging
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -56,6 +58,10 @@ class _Pump:
     """Records that wait for their batch to be full."""
     held_bytes: int = 0
     since_ms: int = 0
+    throttled: deque[list[dict[str, Any]]] = field(default_factory=deque)
+    """Batches that the function could not take."""
+    throttles: int = 0
+    """Since it last took one."""
     running: int = 0
     busy_since: float | None = None
     not_before: float = 0.0
@@ -145,13 +151,13 @@ class QueueMappings:
         """Start what can be started; when there is more to do, in cloud milliseconds."""
         now = self._clock.monotonic()
         if now < pump.not_before:
-            return self._clock.now_ms() + int(1000 * (pump.not_before - now)) + 1
+            return None  # `_later` wakes us
         try:
             waiting = await self._fill(pump, group)
         except AwsError as error:
-            pump.not_before = now + TROUBLE_SECONDS
+            self._later(pump, TROUBLE_SECONDS)
             await self._tell(pump, f"PROBLEM: {error.message}")
-            return self._clock.now_ms() + int(1000 * TROUBLE_SECONDS)
+            return None
         if not waiting:
             pump.busy_since = None
         elif pump.busy_since is None:
@@ -165,6 +171,11 @@ class QueueMappings:
 
     async def _fill(self, pump: _Pump, group: asyncio.TaskGroup) -> bool:
         """True where there may be more messages than may be under way now."""
+        while pump.throttled and pump.running < pump.allowed(self._clock.monotonic()):
+            batch = await self._still_hidden(pump, pump.throttled.popleft())
+            if batch:
+                pump.running += 1
+                group.create_task(self._run(pump, batch))
         while pump.running < pump.allowed(self._clock.monotonic()):
             found = 0
             if not pump.is_full(self._clock.now_ms()):
@@ -209,7 +220,7 @@ class QueueMappings:
             payload = json.dumps({"Records": batch}, separators=(",", ":")).encode()
             fifo = pump.key.name.endswith(".fifo")
             partial = "ReportBatchItemFailures" in (pump.mapping.body.get("FunctionResponseTypes") or [])
-            answer = await self._invoke(pump, caller, batch, payload)
+            answer = await self._invoke(pump, batch, payload)
             if answer is None:
                 return
             failed = failed_ids(answer, batch, partial=partial, fifo=fifo)
@@ -221,52 +232,53 @@ class QueueMappings:
             pump.running -= 1
             self._hint.set()
 
-    async def _invoke(self, pump: _Pump, caller: Caller, batch: list[dict[str, Any]], payload: bytes) -> bytes | None:
+    async def _invoke(self, pump: _Pump, batch: list[dict[str, Any]], payload: bytes) -> bytes | None:
         """The function's answer, or None where it failed: then the messages stay hidden for the rest of their time."""
         trace = batch[0]["attributes"].get("AWSTraceHeader", "") if len(batch) == 1 else ""
-        for attempt in range(1_000_000):
-            try:
-                ran = await self._functions.invoke(pump.mapping, payload, trace)
-            except AwsError as error:
-                if error.code not in THROTTLES:
-                    raise
-                if not self._still_mapped(pump):
-                    return None
-                await self._hide_on(pump, caller, batch)
-                await asyncio.sleep(THROTTLED_SECONDS[min(attempt, len(THROTTLED_SECONDS) - 1)])
-                continue
-            if not ran.failed:
-                return ran.payload
-            await self._tell(pump, "PROBLEM: Function call failed")
+        try:
+            ran = await self._functions.invoke(pump.mapping, payload, trace)
+        except AwsError as error:
+            if error.code not in THROTTLES:
+                raise
+            pump.throttled.append(batch)
+            self._later(pump, THROTTLED_SECONDS[min(pump.throttles, len(THROTTLED_SECONDS) - 1)])
+            pump.throttles += 1
             return None
+        pump.throttles = 0
+        if not ran.failed:
+            return ran.payload
+        await self._tell(pump, "PROBLEM: Function call failed")
         return None
 
-    def _still_mapped(self, pump: _Pump) -> bool:
-        return self._pumps.get(pump.mapping.uuid) is pump
+    def _later(self, pump: _Pump, seconds: float) -> None:
+        """Leave the mapping alone for a while of wall time."""
+        pump.not_before = self._clock.monotonic() + seconds
+        asyncio.get_running_loop().call_later(seconds, self.wake)
 
-    async def _hide_on(self, pump: _Pump, caller: Caller, batch: list[dict[str, Any]]) -> None:
-        """A throttle is not the messages' fault."""
+    async def _still_hidden(self, pump: _Pump, batch: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Hide a throttled batch anew: it is not the messages' fault. What is in the queue again meanwhile is no longer
+        ours."""
         queue = await self._database.read(queue_store.find, pump.key)
         if queue is None:
-            return
-        seconds = int(queue.setting("VisibilityTimeout"))
+            return []
+        seconds, ours = int(queue.setting("VisibilityTimeout")), []
         for some in _chunks(batch):
             entries = [
                 {"Id": str(index), "ReceiptHandle": one["receiptHandle"], "VisibilityTimeout": seconds}
                 for index, one in enumerate(some)
             ]
-            account = self._account(pump, caller)
             params = {"QueueUrl": pump.url, "Entries": entries}
-            await self._cloud.call("sqs", "ChangeMessageVisibilityBatch", params, account)
+            told = await self._cloud.call("sqs", "ChangeMessageVisibilityBatch", params, self._account(pump))
+            ours += [some[int(entry["Id"])] for entry in told["Successful"]]
+        return ours
 
-    def _account(self, pump: _Pump, caller: Caller) -> Caller:
+    def _account(self, pump: _Pump) -> Caller:
         """AWS: roles need no ChangeMessageVisibility for their mappings; Lambda does this by itself."""
         return Caller(
             account=pump.key.account,
             region=pump.key.region,
             kind="administrator",
             arn=f"arn:aws:iam::{pump.key.account}:root",
-            request_id=caller.request_id,
         )
 
     async def _delete(self, pump: _Pump, caller: Caller, records: Sequence[dict[str, Any]]) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from pilotlight.engine.contract import FunctionVersion
 from pilotlight.engine.sandbox.contract import API_PORT, ENDPOINT_PORT, Sandbox
 from pilotlight.engine.sandbox.plain import PlainSandbox
@@ -55,4 +57,18 @@ def reserved(version: FunctionVersion, sandbox: Sandbox, task_root: str, runtime
         "_AWS_XRAY_DAEMON_ADDRESS": "127.0.0.1",
         "_AWS_XRAY_DAEMON_PORT": "2000",
         "AWS_LAMBDA_RUNTIME_API": runtime_api_of(sandbox),
+    }
+
+
+def about(version: FunctionVersion, stream: str) -> dict[str, Any]:
+    """The part of a start frame that every bootstrap of ours is told."""
+    return {
+        "handler": version.handler,
+        "log_group": version.log_group,
+        "log_stream": stream,
+        "log_format": version.log_format,
+        "application_log_level": version.application_log_level,
+        "function_name": version.name,
+        "function_version": version.version,
+        "memory_mb": version.memory_mb,
     }

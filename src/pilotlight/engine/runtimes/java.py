@@ -22,7 +22,7 @@ from typing import Any
 
 from pilotlight.engine.contract import FunctionVersion
 from pilotlight.engine.runtimes.class_caches import AHEAD_OF_TIME, APP, ARCHIVE, RESOURCES, ClassCaches, Training
-from pilotlight.engine.runtimes.environment import PATH, endpoint_of, places, reserved, scratch
+from pilotlight.engine.runtimes.environment import PATH, about, endpoint_of, places, reserved, scratch
 from pilotlight.engine.runtimes.jvms import Jvm, Jvms
 from pilotlight.engine.runtimes.spawning import CHANNEL, LIBRARY_PATH, spawn
 from pilotlight.engine.sandbox.contract import Sandbox, SandboxSpec
@@ -103,14 +103,7 @@ class JavaRuntime:
         self, version: FunctionVersion, sandbox: Sandbox, environment: dict[str, str], stream: str
     ) -> dict[str, Any]:
         return {
-            "handler": version.handler,
-            "log_group": version.log_group,
-            "log_stream": stream,
-            "log_format": version.log_format,
-            "application_log_level": version.application_log_level,
-            "function_name": version.name,
-            "function_version": version.version,
-            "memory_mb": version.memory_mb,
+            **about(version, stream),
             "snap_start": version.snap_start,
         }
 

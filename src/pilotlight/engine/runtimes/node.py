@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from pilotlight.engine.contract import FunctionVersion
-from pilotlight.engine.runtimes.environment import PATH, endpoint_of, places, reserved, scratch
+from pilotlight.engine.runtimes.environment import PATH, about, endpoint_of, places, reserved, scratch
 from pilotlight.engine.runtimes.module_caches import MODULES, TRAINING_MB, ModuleCaches
 from pilotlight.engine.runtimes.nodes import Node, Nodes
 from pilotlight.engine.runtimes.spawning import CHANNEL, LIBRARY_PATH, needs_fresh, spawn
@@ -136,17 +136,10 @@ class NodeRuntime:
         self, version: FunctionVersion, sandbox: Sandbox, environment: dict[str, str], stream: str
     ) -> dict[str, Any]:
         return {
-            "handler": version.handler,
+            **about(version, stream),
             "environment": environment,
             "task_root": places(version, sandbox)[0],
             "runtime": version.runtime,
-            "log_group": version.log_group,
-            "log_stream": stream,
-            "log_format": version.log_format,
-            "application_log_level": version.application_log_level,
-            "function_name": version.name,
-            "function_version": version.version,
-            "memory_mb": version.memory_mb,
         }
 
     async def prepare(self, version: FunctionVersion) -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pilotlight.engine.contract import FunctionVersion
-from pilotlight.engine.runtimes.environment import PATH, endpoint_of, places, reserved, scratch
+from pilotlight.engine.runtimes.environment import PATH, about, endpoint_of, places, reserved, scratch
 from pilotlight.engine.runtimes.interpreters import Interpreter, Interpreters
 from pilotlight.engine.runtimes.spawning import CHANNEL, SpawnedProcess
 from pilotlight.engine.runtimes.zygotes import (
@@ -136,18 +136,11 @@ class PythonRuntime:
         task, opts = places(version, sandbox)
         search = [part for opt in opts for part in _layer_paths(opt, interpreter)]
         return {
-            "handler": version.handler,
+            **about(version, stream),
             "environment": environment,
             "task_root": task,
             "search_path": [*search, *self._shared_libraries(version, sandbox)],
             "runtime": version.runtime,
-            "log_group": version.log_group,
-            "log_stream": stream,
-            "log_format": version.log_format,
-            "application_log_level": version.application_log_level,
-            "function_name": version.name,
-            "function_version": version.version,
-            "memory_mb": version.memory_mb,
             "snap_start": version.snap_start,
         }
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from pilotlight.engine.contract import FunctionVersion
-from pilotlight.engine.runtimes.environment import PATH, endpoint_of, places, reserved, scratch
+from pilotlight.engine.runtimes.environment import PATH, about, endpoint_of, places, reserved, scratch
 from pilotlight.engine.runtimes.rubies import Rubies, Ruby
 from pilotlight.engine.runtimes.spawning import CHANNEL, LIBRARY_PATH, needs_fresh, spawn
 from pilotlight.engine.sandbox.contract import Sandbox, SandboxSpec
@@ -98,16 +98,9 @@ class RubyRuntime:
         self, version: FunctionVersion, sandbox: Sandbox, environment: dict[str, str], stream: str
     ) -> dict[str, Any]:
         return {
-            "handler": version.handler,
+            **about(version, stream),
             "environment": environment,
             "task_root": places(version, sandbox)[0],
-            "log_group": version.log_group,
-            "log_stream": stream,
-            "log_format": version.log_format,
-            "application_log_level": version.application_log_level,
-            "function_name": version.name,
-            "function_version": version.version,
-            "memory_mb": version.memory_mb,
         }
 
     def sort(self, version: FunctionVersion) -> Hashable | None:
