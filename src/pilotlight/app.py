@@ -360,13 +360,14 @@ class Node:
             self.clock,
             self.ids,
             endpoint=lambda: self.endpoint,
+            egress=self.settings.egress,
             wake_delivery=wake_delivery,
         )
         targets: dict[str, Target] = {
             "lambda_async": LambdaAsync(self.lambda_parts.asynchronous),
             "lambda_invoke": LambdaInvoke(self.cloud, self.clock),
             "publish": Publishing(self.cloud, self.clock),
-            "sns": Notifying(self.database, self.cloud, self.clock, self.topics.signer),
+            "sns": Notifying(self.database, self.cloud, self.clock, self.topics.signer, self.topics.addresses),
             "put_object": Storing(self.cloud, self.clock),
         }
         dispatcher = Dispatcher(self.database, targets, self.clock, self.ids)

@@ -38,6 +38,8 @@ class Caller:
     """https, or a loopback endpoint of our own."""
     instance: str = ""
     """The function instance that asks through its sandbox's endpoint, or nothing."""
+    guest: bool = False
+    """A function asks, or what it may have set in motion: the host's own networks are not for it."""
     trace_id: str = ""
     """The trace header that the request came with: which functions its chain of events has passed."""
     context: Mapping[str, Any] = field(default_factory=dict)

@@ -429,6 +429,7 @@ def _caller(principal: Principal, request: Request, request_id: str, access_key_
         # Our own loopback endpoint counts as secure transport: policies that demand https mean the way there.
         secure=request.secure or bool(request.instance) or request.source_ip in ("127.0.0.1", "::1"),
         instance=principal.instance if request.instance else "",
+        guest=bool(request.instance),
         trace_id=request.headers.get("x-amzn-trace-id", ""),
         context=principal.context,
     )

@@ -6,10 +6,12 @@ import json
 from typing import Any
 
 import pytest
+from botocore.exceptions import WaiterError
 
 from pilotlight.testing.cloud import Cloud
 from tests.services.awslambda.wire import ROLE, make_function, make_role, zipped
-from tests.services.sns.test_topics import a_queue, received
+from tests.services.sns.conftest import Peer
+from tests.services.sns.test_topics import a_queue, received, settle
 
 DISPATCHER = """
 import boto3, json
@@ -75,3 +77,51 @@ def test_an_upload_fans_out_to_four_functions(cloud: Cloud) -> None:
     s3.put_object(Bucket="pictures", Key="cat.jpg", Body=b"x")
     told = sorted(message["Body"] for message in received(cloud, url))
     assert told == [f"worker-{number} cat.jpg" for number in range(4)]
+
+
+SUBSCRIBER = """
+import boto3
+def handler(event, context):
+    try:
+        return boto3.client(event["service"]).__getattribute__(event["call"])(**event["request"])["ResponseMetadata"]
+    except Exception as refused:
+        return str(refused)
+"""
+
+
+def test_a_functions_subscription_does_not_borrow_the_hosts_place(cloud: Cloud, peer: Peer) -> None:
+    """Whatever the function is allowed: its sandbox does not reach the host, and what it sets in motion does not."""
+    make_role(cloud)
+    rights = {"Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
+    cloud.client("iam").put_role_policy(RoleName="worker", PolicyName="p", PolicyDocument=json.dumps(rights))
+    make_function(cloud, "f", zipped(app_py=SUBSCRIBER))
+    cloud.client("lambda").get_waiter("function_active_v2").wait(FunctionName="f")
+    topic = cloud.client("sns").create_topic(Name="news")["TopicArn"]
+
+    def from_inside(service: str, call: str, **request: Any) -> Any:
+        event = json.dumps({"service": service, "call": call, "request": request})
+        return json.load(cloud.client("lambda").invoke(FunctionName="f", Payload=event)["Payload"])
+
+    wanted = {"TopicArn": topic, "Protocol": "http", "Endpoint": peer.url}
+    assert "public IPv4 addresses only" in from_inside("sns", "subscribe", **wanted)
+    resource = {"Type": "AWS::SNS::Subscription", "Properties": wanted}
+    template = json.dumps({"Resources": {"S": resource}})
+    assert from_inside("cloudformation", "create_stack", StackName="s", TemplateBody=template)["HTTPStatusCode"] == 200
+    with pytest.raises(WaiterError, match="ROLLBACK_COMPLETE"):
+        cloud.client("cloudformation").get_waiter("stack_create_complete").wait(StackName="s")
+
+    task = {"Type": "Task", "Resource": "arn:aws:states:::aws-sdk:sns:subscribe", "Parameters": wanted, "End": True}
+    machine = cloud.client("stepfunctions").create_state_machine(
+        name="m", roleArn=ROLE, definition=json.dumps({"StartAt": "T", "States": {"T": task}})
+    )["stateMachineArn"]
+    begun = cloud.client("stepfunctions").start_execution(stateMachineArn=machine)["executionArn"]
+    settle(cloud)
+    ended = cloud.client("stepfunctions").describe_execution(executionArn=begun)
+    assert ended["status"] == "FAILED"
+    assert "public IPv4 addresses only" in ended["cause"]
+
+    assert cloud.client("sns").list_subscriptions()["Subscriptions"] == []
+    assert peer.seen == []
+    cloud.client("sns").subscribe(**wanted)
+    settle(cloud)
+    assert len(peer.seen) == 1

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import base64
-import http.server
 import json
-import threading
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -18,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
 from pilotlight.testing.cloud import Cloud
 from tests.services.awslambda.wire import make_function, make_role, zipped
+from tests.services.sns.conftest import Peer
 
 ANYONE = json.dumps({"Statement": [{"Effect": "Allow", "Principal": "*", "Action": "sqs:*", "Resource": "*"}]})
 
@@ -125,6 +124,9 @@ def test_what_cannot_be_published_is_refused(sns: Any, topic: str, request_: dic
         ("lambda", "x", "InvalidParameter", "Lambda endpoint ARN"),
         ("http", "https://a", "InvalidParameter", "Endpoint must match the specified protocol"),
         ("http", "http://127.0.0.1:4566/_pilotlight/reset", "InvalidParameter", "own pages"),
+        ("http", "http://[a", "InvalidParameter", "Endpoint must match the specified protocol"),
+        ("http", "http://a:99999/", "InvalidParameter", "Endpoint must match the specified protocol"),
+        ("https", "https://user:secret@a/", "NotImplemented", "a name and a password"),
         ("email", "x", "InvalidParameter", "Email address"),
         ("sms", "12", "InvalidParameter", "Invalid SMS endpoint: 12"),
         ("pigeon", "x", "InvalidParameter", "does not support this protocol string: pigeon"),
@@ -277,39 +279,6 @@ def test_mail_and_text_messages_are_in_the_mailbox(sns: Any, topic: str, cloud: 
         ("sms", "+15550100", "hello"),
         ("sms", "+15550101", "direct"),
     ]
-
-
-class Peer:
-    """A web server that answers as it is told."""
-
-    def __init__(self) -> None:
-        self.status = 200
-        self.seen: list[tuple[dict[str, str], str]] = []
-        peer = self
-
-        class Handler(http.server.BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"])).decode()
-                peer.seen.append(({name.lower(): value for name, value in self.headers.items()}, body))
-                self.send_response(peer.status)
-                self.end_headers()
-
-            def log_message(self, format: str, *args: Any) -> None:
-                pass
-
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_port}/hook"
-
-
-@pytest.fixture
-def peer() -> Iterator[Peer]:
-    made = Peer()
-    thread = threading.Thread(target=made.server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    yield made
-    made.server.shutdown()
-    thread.join()
-    made.server.server_close()
 
 
 def test_a_web_server_confirms_is_told_and_retried(sns: Any, topic: str, cloud: Cloud, peer: Peer) -> None:

@@ -24,6 +24,7 @@ from pilotlight.errors import AwsError
 from pilotlight.identity.caller import Caller
 from pilotlight.services.contract import Cloud
 from pilotlight.services.sns import contents, envelope, retries, store
+from pilotlight.services.sns.addresses import Addresses
 from pilotlight.services.sns.names import FIFO
 from pilotlight.services.sns.signing import Signer
 from pilotlight.services.sns.store import Subscription, Topic
@@ -38,11 +39,12 @@ PASSING = ("Throttl", "TooManyRequests", "ServiceUnavailable", "ServiceException
 
 
 class Notifying:
-    def __init__(self, database: Database, cloud: Cloud, clock: Clock, signer: Signer) -> None:
+    def __init__(self, database: Database, cloud: Cloud, clock: Clock, signer: Signer, addresses: Addresses) -> None:
         self._database = database
         self._cloud = cloud
         self._clock = clock
         self._signer = signer
+        self._addresses = addresses
         self._lines: weakref.WeakValueDictionary[tuple[str, str], asyncio.Lock] = weakref.WeakValueDictionary()
 
     async def deliver(self, event: OutboxEvent) -> Done | Later:
@@ -117,7 +119,8 @@ class Notifying:
         else:
             headers = web.headers("Notification", message["id"], one.topic, one.arn)
             headers |= {"x-amz-sns-rawdelivery": "true"} if raw else {}
-            await web.post(one.endpoint, headers, message["text"] if raw else envelope.rendered(told), self._own)
+            body = message["text"] if raw else envelope.rendered(told)
+            await web.post(one.endpoint, headers, body, self._addresses, guest=one.guest)
 
     async def _told(self, one: Subscription, topic: Topic, message: Mapping[str, Any]) -> dict[str, Any]:
         await self._signer.prepare()
@@ -167,6 +170,7 @@ class Notifying:
         if one is None and kind == "SubscriptionConfirmation":
             return None
         protocol, endpoint = (one.protocol, one.endpoint) if one else (message["protocol"], message["endpoint"])
+        guest = one.guest if one else bool(message["guest"])
         query = urlencode({"Action": "ConfirmSubscription", "TopicArn": event.source, "Token": message["token"]})
         verb = "subscribe to" if kind == "SubscriptionConfirmation" else "deactivate your subscription to"
         told = {
@@ -188,7 +192,7 @@ class Notifying:
             return None
         try:
             headers = web.headers(kind, str(message["id"]), event.source, "")
-            await web.post(endpoint, headers, envelope.rendered(told), self._own)
+            await web.post(endpoint, headers, envelope.rendered(told), self._addresses, guest=guest)
         except web.Failed:
             wait = retries.wait_seconds(failures, retries.phases("http", retries.HTTP))
             return None if wait is None else self._clock.now_ms() + int(1000 * wait)

@@ -1,23 +1,26 @@
 """A message is posted to a web server, as SNS does it.
 
-A server's own 5xx, 429 and silence may pass; every other refusal does not. Nothing is followed to elsewhere, and the
-cloud's own address is no endpoint but for its HTTP APIs and function URLs: whoever may subscribe must not speak with
-the operator's voice.
+A server's own 5xx, 429 and silence may pass; every other refusal does not. Nothing is followed to elsewhere. A name is
+looked up once and what was looked at is connected to, so that no name changes its mind in between; all of it together
+has a time, so that no server holds a place in the line by answering slowly.
 """
 
 from __future__ import annotations
 
 import asyncio
-import http.client
-import socket
+import functools
 import ssl
-from collections.abc import Mapping
-from urllib.parse import urlsplit
+from collections.abc import Mapping, Sequence
+
+import httptools
+
+from pilotlight.services.sns import addresses
+from pilotlight.services.sns.addresses import Address, Addresses, Refused
 
 SECONDS_MAX = 15
+CONNECT_SECONDS_MAX = 5
+ANSWER_BYTES_MAX = 65_536
 PASSING = (429,)
-OPEN_HOSTS = (".execute-api.", ".lambda-url.")
-OWN_PREFIXES = ("/_pilotlight", "/_localstack")
 
 
 class Failed(Exception):
@@ -37,39 +40,79 @@ def headers(kind: str, identity: str, topic: str, subscription: str) -> dict[str
     return {**told, "x-amz-sns-subscription-arn": subscription} if subscription else told
 
 
-async def post(url: str, told: Mapping[str, str], body: str, own: str) -> None:
-    """Raises Failed."""
-    await asyncio.to_thread(_post, url, told, body.encode(), own)
-
-
-def _post(url: str, told: Mapping[str, str], body: bytes, own: str) -> None:
-    parts = urlsplit(url)
-    host, port = parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
-    if _is_own(host, port, parts.path, own):
-        raise Failed(f"{url} is the cloud itself", passing=False)
-    if parts.scheme == "https":
-        connection = http.client.HTTPSConnection(host, port, timeout=SECONDS_MAX, context=ssl.create_default_context())
-    else:
-        connection = http.client.HTTPConnection(host, port, timeout=SECONDS_MAX)  # type: ignore[assignment]
+async def post(url: str, told: Mapping[str, str], body: str, places: Addresses, *, guest: bool) -> None:
+    """`guest` says that a function subscribed this address. Raises Failed."""
     try:
-        target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-        connection.request("POST", target, body, dict(told))
-        status = connection.getresponse().status
-    except (OSError, http.client.HTTPException, ValueError) as error:
+        address = addresses.read(url)
+        async with asyncio.timeout(SECONDS_MAX):
+            found = await places.look_up(address, guest=guest)
+            status = await _exchange(address, found, told, body.encode())
+    except (Refused, ValueError) as error:
+        raise Failed(f"{url} is not posted to: {error}", passing=False) from error
+    except TimeoutError as error:
+        raise Failed(f"{url} did not answer within {SECONDS_MAX} s", passing=True) from error
+    except OSError as error:
         raise Failed(f"{url}: {error}", passing=True) from error
-    finally:
-        connection.close()
     if not 200 <= status < 300:
         raise Failed(f"{url} answered {status}", passing=status >= 500 or status in PASSING)
 
 
-def _is_own(host: str, port: int, path: str, own: str) -> bool:
-    if port != urlsplit(own).port:
-        return False
+async def _exchange(address: Address, places: Sequence[str], told: Mapping[str, str], body: bytes) -> int:
+    """The status of the answer. Raises OSError."""
+    reader, writer = await _connect(address, places)
     try:
-        addresses = {str(found[4][0]) for found in socket.getaddrinfo(host, port, proto=socket.IPPROTO_TCP)}
-    except OSError:
-        return False
-    local = any(address.startswith("127.") or address in ("::1", "0.0.0.0", "::") for address in addresses)
-    local = local or host == urlsplit(own).hostname
-    return local and (not any(mark in host for mark in OPEN_HOSTS) or path.startswith(OWN_PREFIXES))
+        own = {"Host": address.authority, "Connection": "close", "Content-Length": str(len(body))}
+        lines = "".join(f"{name}: {value}\r\n" for name, value in {**own, **told}.items())
+        writer.write(f"POST {address.target} HTTP/1.1\r\n{lines}\r\n".encode() + body)
+        return await _status(reader)
+    finally:
+        writer.transport.abort()
+
+
+async def _connect(address: Address, places: Sequence[str]) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """To the first place that takes us. Raises OSError."""
+    tls = _tls() if address.secure else None
+    failed: OSError = ConnectionError("it has no address")
+    for place in places:
+        try:
+            async with asyncio.timeout(CONNECT_SECONDS_MAX):
+                return await asyncio.open_connection(
+                    place, address.port, ssl=tls, server_hostname=address.host if tls else None
+                )
+        except OSError as error:
+            failed = error
+    raise failed
+
+
+async def _status(reader: asyncio.StreamReader) -> int:
+    """Raises ConnectionError where what comes is no answer."""
+    answer = _Answer()
+    parser = httptools.HttpResponseParser(answer)
+    seen = 0
+    while not answer.begun:
+        data = await reader.read(4096)
+        seen += len(data)
+        if not data or seen > ANSWER_BYTES_MAX:
+            raise ConnectionError("it hung up without an answer" if not data else "its answer has no end")
+        try:
+            parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            break
+        except httptools.HttpParserError as error:
+            raise ConnectionError(f"its answer is not HTTP: {error}") from error
+        if answer.begun and parser.get_status_code() < 200:
+            answer.begun = False  # 1xx: the answer itself follows
+    return int(parser.get_status_code())
+
+
+class _Answer:
+    def __init__(self) -> None:
+        self.begun = False
+
+    def on_headers_complete(self) -> None:
+        self.begun = True
+
+
+@functools.cache
+def _tls() -> ssl.SSLContext:
+    return ssl.create_default_context()

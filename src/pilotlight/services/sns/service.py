@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pilotlight.clock import Clock
 from pilotlight.ids import Ids
 from pilotlight.services.contract import Cloud, Service
+from pilotlight.services.sns.addresses import Addresses
 from pilotlight.services.sns.guard import SnsGuard
 from pilotlight.services.sns.permissions import Permissions
 from pilotlight.services.sns.publishing import Publishing
@@ -22,6 +23,7 @@ from pilotlight.storage import Database
 class Parts:
     service: Service
     signer: Signer
+    addresses: Addresses
 
 
 def make_parts(
@@ -31,9 +33,13 @@ def make_parts(
     ids: Ids,
     *,
     endpoint: Callable[[], str],
+    egress: bool,
     wake_delivery: Callable[[], None],
 ) -> Parts:
-    """`endpoint` is where people reach this cloud."""
-    around = Surroundings(database, cloud, clock, ids, endpoint, wake_delivery)
+    """`endpoint` is where people reach this cloud; `egress`, whether functions may reach the internet."""
+    addresses = Addresses(endpoint, egress=egress)
+    around = Surroundings(database, cloud, clock, ids, addresses, wake_delivery)
     nouns = [Topics(around), Subscriptions(around), Publishing(around), Permissions(around)]
-    return Parts(Service(name="sns", nouns=nouns, guard=SnsGuard(database)), Signer(database, clock, endpoint))
+    return Parts(
+        Service(name="sns", nouns=nouns, guard=SnsGuard(database)), Signer(database, clock, endpoint), addresses
+    )

@@ -40,6 +40,8 @@ class Subscription:
     token: str
     confirmed: bool
     authenticated: bool
+    guest: bool = False
+    """A function made it: `services/sns/addresses.py`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +59,7 @@ def _topic(row: Mapping[str, Any]) -> Topic:
 
 
 def _subscription(row: Mapping[str, Any]) -> Subscription:
-    flags = {"confirmed": bool(row["confirmed"]), "authenticated": bool(row["authenticated"])}
+    flags = {name: bool(row[name]) for name in ("confirmed", "authenticated", "guest")}
     return Subscription(**{**row, **flags, "attributes": json.loads(row["attributes"])})
 
 
@@ -136,11 +138,11 @@ def same_subscription(tx: Transaction, topic: str, protocol: str, endpoint: str)
 def save_subscription(tx: Transaction, one: Subscription) -> None:
     tx.run(
         """insert into sns_subscription (arn, topic, account, region, owner, protocol, endpoint, attributes, token,
-                                         confirmed, authenticated)
+                                         confirmed, authenticated, guest)
            values (:arn, :topic, :account, :region, :owner, :protocol, :endpoint, :attributes, :token, :confirmed,
-                   :authenticated)
+                   :authenticated, :guest)
            on conflict (arn) do update set attributes = excluded.attributes, token = excluded.token,
-           confirmed = excluded.confirmed, authenticated = excluded.authenticated""",
+           confirmed = excluded.confirmed, authenticated = excluded.authenticated, guest = excluded.guest""",
         arn=one.arn,
         topic=one.topic,
         account=one.account,
@@ -152,6 +154,7 @@ def save_subscription(tx: Transaction, one: Subscription) -> None:
         token=one.token,
         confirmed=int(one.confirmed),
         authenticated=int(one.authenticated),
+        guest=int(one.guest),
     )
 
 

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
-from urllib.parse import urlsplit
 
 from pilotlight.arn import Arn
 from pilotlight.errors import AwsError, NotImplementedHere
 from pilotlight.identity.caller import Caller
-from pilotlight.services.sns import attributes, retries, store
+from pilotlight.services.sns import addresses, attributes, retries, store
 from pilotlight.services.sns.errors import invalid
 from pilotlight.services.sns.names import FIFO, check_arn
 from pilotlight.services.sns.paging import after, page
@@ -23,11 +23,12 @@ from pilotlight.storage import Transaction, outbox
 
 Request = Mapping[str, Any]
 AT_ONCE = ("sqs", "lambda", "sms")
-BY_HAND = ("http", "https", "email", "email-json")
+WEB = ("http", "https")
+BY_HAND = (*WEB, "email", "email-json")
 REFUSED = {"firehose": "subscriptions of Firehose", "application": "subscriptions of mobile applications"}
 MAIL = re.compile(r"^[^@\s]+@[^@\s]+$")
-OWN_PAGES = ("/_pilotlight", "/_localstack")
 PENDING = "pending confirmation"
+LOOKUP_SECONDS = 5
 
 
 class Subscriptions:
@@ -38,6 +39,8 @@ class Subscriptions:
         check_arn(request["TopicArn"], "TopicArn")
         protocol, endpoint = request["Protocol"], request.get("Endpoint") or ""
         self._check_endpoint(protocol, endpoint)
+        if caller.guest and protocol in WEB:
+            await self._check_reach(endpoint)
         given = attributes.normalised(request.get("Attributes") or {})
         topic = await self._around.database.read(store.require, request["TopicArn"])
         _check_fifo(topic, protocol, endpoint)
@@ -56,6 +59,7 @@ class Subscriptions:
             token=self._around.ids.hex(128),
             confirmed=protocol in AT_ONCE,
             authenticated=protocol in AT_ONCE,
+            guest=caller.guest,
         )
         made = await self._around.database.write(self._subscribe, fresh)
         self._around.wake_delivery()
@@ -84,12 +88,8 @@ class Subscriptions:
             raise NotImplementedHere(f"{REFUSED[protocol]} (protocol {protocol})")
         if protocol not in (*AT_ONCE, *BY_HAND):
             raise invalid(f"Amazon SNS does not support this protocol string: {protocol}")
-        if protocol in ("http", "https"):
-            parts = urlsplit(endpoint)
-            if parts.scheme != protocol or not parts.hostname:
-                raise invalid("Endpoint must match the specified protocol")
-            if parts.path.startswith(OWN_PAGES):
-                raise invalid("Endpoint Reason: the cloud's own pages are nobody's endpoint")
+        if protocol in WEB:
+            _check_web(protocol, endpoint)
         elif protocol in ("sqs", "lambda"):
             try:
                 right = Arn.parse(endpoint).service == protocol
@@ -101,6 +101,16 @@ class Subscriptions:
             raise invalid(f"Invalid SMS endpoint: {endpoint}")
         elif protocol.startswith("email") and not MAIL.match(endpoint):
             raise invalid("Email address")
+
+    async def _check_reach(self, endpoint: str) -> None:
+        """Early, for a clear word: delivery looks again. Raises AwsError."""
+        try:
+            async with asyncio.timeout(LOOKUP_SECONDS):
+                await self._around.addresses.look_up(addresses.read(endpoint), guest=True)
+        except addresses.Refused as error:
+            raise invalid(f"Endpoint Reason: {endpoint}: {error}") from None
+        except (OSError, ValueError):
+            return
 
     async def confirm_subscription(self, caller: Caller, request: Request) -> dict[str, Any]:
         check_arn(request["TopicArn"], "TopicArn")
@@ -129,10 +139,11 @@ class Subscriptions:
             if caller.kind == "anonymous" and one.authenticated:
                 raise AwsError("AuthorizationError", "User is not authorized to perform this action", status=403)
             store.delete_subscription(tx, arn)
-            if one.protocol in ("http", "https") and one.confirmed:
+            if one.protocol in WEB and one.confirmed:
                 # AWS: whoever was there is told, and may come back with the token.
-                asking = {"id": identity, "group": "", "asking": "UnsubscribeConfirmation", "token": one.token}
-                asking["endpoint"], asking["protocol"] = one.endpoint, one.protocol
+                asking: dict[str, Any] = {"id": identity, "group": "", "asking": "UnsubscribeConfirmation"}
+                asking |= {"token": one.token}
+                asking |= {"endpoint": one.endpoint, "protocol": one.protocol, "guest": one.guest}
                 outbox.post(tx, event_of(one, asking, json.dumps(asking), now_ms))
 
         await self._around.database.write(leave)
@@ -173,7 +184,7 @@ class Subscriptions:
         }
         if one.attributes.get("FilterPolicy"):
             told["FilterPolicyScope"] = "MessageAttributes"
-        if one.protocol in ("http", "https"):
+        if one.protocol in WEB:
             policy = retries.http_policy(one.attributes, topic.attributes)
             told["EffectiveDeliveryPolicy"] = json.dumps({"healthyRetryPolicy": policy})
         return {"Attributes": {**told, **one.attributes}}
@@ -198,6 +209,20 @@ class Subscriptions:
             store.save_subscription(tx, replace(one, attributes=kept))
 
         await self._around.database.write(change)
+
+
+def _check_web(protocol: str, endpoint: str) -> None:
+    """Raises AwsError."""
+    try:
+        address = addresses.read(endpoint)
+    except addresses.Credentials:
+        raise NotImplementedHere("a name and a password in an endpoint's URL") from None
+    except ValueError:
+        address = None
+    if address is None or address.secure != (protocol == "https"):
+        raise invalid("Endpoint must match the specified protocol")
+    if address.path.startswith(addresses.OWN_PAGES):
+        raise invalid("Endpoint Reason: the cloud's own pages are nobody's endpoint")
 
 
 def _check_fifo(topic: Topic, protocol: str, endpoint: str) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pilotlight.clock import Clock
 from pilotlight.ids import Ids
 from pilotlight.services.contract import Cloud
+from pilotlight.services.sns.addresses import Addresses
 from pilotlight.storage import Database
 
 
@@ -17,5 +18,5 @@ class Surroundings:
     cloud: Cloud
     clock: Clock
     ids: Ids
-    endpoint: Callable[[], str]
+    addresses: Addresses
     wake_delivery: Callable[[], None]

@@ -244,6 +244,7 @@ class Runner:
             arn=f"arn:aws:sts::{role.account}:{session}",
             role_arn=execution.role_arn,
             request_id=self._ids.uuid(),
+            guest=True,
         )
 
 

@@ -22,6 +22,7 @@ create table sns_subscription (
     token text not null,
     confirmed bigint not null,
     authenticated bigint not null,
+    guest bigint not null,
     unique (topic, protocol, endpoint)
 );
 
