@@ -14,10 +14,11 @@ from pilotlight.cost import report as cost
 from pilotlight.cost.prices import NOT_METERED
 from pilotlight.errors import AwsError
 from pilotlight.gateway.local import Pages
+from pilotlight.services.iam import store as iam_rows
 from pilotlight.services.s3.service import collect_orphans
 from pilotlight.services.sns import store as topic_rows
 from pilotlight.settings import ACCOUNT
-from pilotlight.storage import node_values
+from pilotlight.storage import Transaction, node_values
 from pilotlight.storage.reset import forget_everything
 
 if TYPE_CHECKING:
@@ -110,7 +111,7 @@ class Administration:
 
     async def _reset(self, _: Mapping[str, Any]) -> dict[str, Any]:
         async with self._moving:
-            await self._node.database.write(forget_everything)
+            await self._node.database.write(_forget)
             await self._node.log_database.write(forget_everything)
             self._node.lambda_parts.resolver.forget()
             self._node.clock.reset()
@@ -122,3 +123,8 @@ class Administration:
             await collect_orphans(self._node.database, self._node.blobs)
             await self._node.images.shared.content.collect()
         return {"status": "reset"}
+
+
+def _forget(tx: Transaction) -> None:
+    forget_everything(tx)
+    iam_rows.touch_all(tx)

@@ -48,6 +48,9 @@ class Ids:
         """URL-safe text with `size_bytes` of randomness: lease tokens, pagination salts."""
         return secrets.token_urlsafe(size_bytes)
 
+    def number(self, bits: int) -> int:
+        return secrets.randbits(bits)
+
     def secret(self, size_bytes: int) -> bytes:
         return secrets.token_bytes(size_bytes)
 

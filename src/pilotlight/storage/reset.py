@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pilotlight.storage.database import Transaction
 
-KEPT = ("schema_version", "node_value", "identity_secret")
+KEPT = ("schema_version", "node_value", "identity_secret", "iam_revision")
+"""The last counts what caches of permissions are keyed by: begun anew, it would make them right again."""
 
 
 def forget_everything(tx: Transaction) -> None:

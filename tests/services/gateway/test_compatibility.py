@@ -83,6 +83,19 @@ def test_an_api_takes_its_id_from_a_tag(sqlite_only_cloud: Cloud) -> None:
     assert fetch(sqlite_only_cloud.endpoint + "/x", Host="myapi.execute-api.localhost.localstack.cloud")[0] == 404
 
 
+def test_an_api_made_anew_under_its_old_id_is_the_new_one(sqlite_only_cloud: Cloud) -> None:
+    apis = sqlite_only_cloud.client("apigatewayv2")
+    request = {"Name": "a", "ProtocolType": "HTTP", "Tags": {"_custom_id_": "myapi"}}
+    url = sqlite_only_cloud.endpoint + "/_aws/execute-api/myapi/x"
+    target = "arn:aws:lambda:us-east-1:000000000000:function:gone"
+    for origin in ("https://old.example", "https://new.example"):
+        apis.create_api(**request, Target=target, CorsConfiguration={"AllowOrigins": [origin]})
+        asking = {"Origin": origin, "Access-Control-Request-Method": "GET"}
+        with urllib.request.urlopen(urllib.request.Request(url, method="OPTIONS", headers=asking)) as answer:
+            assert answer.headers["access-control-allow-origin"] == origin
+        apis.delete_api(ApiId="myapi")
+
+
 def test_what_is_not_there_is_refused_by_name(sqlite_only_cloud: Cloud) -> None:
     with pytest.raises(ClientError) as error:
         sqlite_only_cloud.client("kinesis").list_streams()

@@ -6,7 +6,7 @@ import io
 import json
 import time
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from pilotlight.testing.cloud import Cloud
 
 ACCOUNT = "000000000000"
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/machine"
+ACTIONS = ("lambda:*", "dynamodb:*", "s3:*", "states:*")
 PIPELINE = Path(__file__).parents[4] / "shared" / "acceptance" / "image-pipeline" / "state-machine.asl.json"
 PASS = {"StartAt": "A", "States": {"A": {"Type": "Pass", "End": True}}}
 Machine = Callable[..., str]
@@ -30,9 +31,9 @@ def sfn(cloud: Cloud) -> Any:
     return cloud.client("stepfunctions", config=Config(inject_host_prefix=False))
 
 
-def make_role(cloud: Cloud, **options: Any) -> None:
+def make_role(cloud: Cloud, actions: Sequence[str] = ACTIONS, **options: Any) -> None:
     trusted = {"Effect": "Allow", "Principal": {"Service": ["states.amazonaws.com", "lambda.amazonaws.com"]}}
-    allowed = {"Effect": "Allow", "Action": ["lambda:*", "dynamodb:*", "s3:*", "states:*"], "Resource": "*"}
+    allowed = {"Effect": "Allow", "Action": list(actions), "Resource": "*"}
     iam = cloud.client("iam", **options)
     trust = {"Version": "2012-10-17", "Statement": [{**trusted, "Action": "sts:AssumeRole"}]}
     iam.create_role(RoleName="machine", AssumeRolePolicyDocument=json.dumps(trust))
@@ -189,6 +190,25 @@ def test_services_are_called_as_the_role(cloud: Cloud, sfn: Any) -> None:
     output = json.loads(told["output"])
     assert output["found"] == "i"
     assert output["error"]["Error"].startswith(("SQS.", "States.Runtime"))
+
+
+@pytest.mark.parametrize("first", ["sqs:*", "s3:*"])
+def test_what_a_role_was_allowed_is_forgotten_with_it(cloud: Cloud, first: str) -> None:
+    """A role of the same name, made in as many steps after a reset, is another role."""
+    task = {
+        "Type": "Task",
+        "Resource": "arn:aws:states:::sqs:sendMessage",
+        "Parameters": {"QueueUrl": f"http://localhost/{ACCOUNT}/q", "MessageBody": "x"},
+        "End": True,
+    }
+    for action in (first, "s3:*" if first == "sqs:*" else "sqs:*"):
+        cloud.reset()
+        make_role(cloud, [action])
+        cloud.client("sqs").create_queue(QueueName="q")
+        sfn = cloud.client("stepfunctions")
+        arn = machine(sfn, {"StartAt": "T", "States": {"T": task}})
+        told = ended(sfn, sfn.start_execution(stateMachineArn=arn)["executionArn"])
+        assert told["status"] == ("SUCCEEDED" if action == "sqs:*" else "FAILED"), told
 
 
 def test_a_token_is_answered_once(cloud: Cloud, sfn: Any) -> None:

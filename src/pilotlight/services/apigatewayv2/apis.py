@@ -58,7 +58,9 @@ class Apis:
         tags = dict(request.get("Tags", {}))
         custom = next((tags[name] for name in CUSTOM_ID_TAGS if name in tags), "")
         body = {**DEFAULTS, **{name: request[name] for name in KEPT if name in request}, "Tags": tags}
-        api = Api(custom or self._ids.lower(10), caller.account, caller.region, 1, self._clock.now_ms(), body)
+        # An id may be taken again by an API that is another: no revision of the first is one of the second's.
+        revision = self._ids.number(48)
+        api = Api(custom or self._ids.lower(10), caller.account, caller.region, revision, self._clock.now_ms(), body)
         parts = self._quick_parts(api, request["Target"], route_key) if "Target" in request else []
 
         def add(tx: Transaction) -> bool:

@@ -34,6 +34,11 @@ def touch(tx: Transaction, account: str) -> None:
     )
 
 
+def touch_all(tx: Transaction) -> None:
+    """Everything was forgotten."""
+    tx.run("update iam_revision set revision = revision + 1")
+
+
 def revision(tx: Transaction, account: str) -> int:
     row = tx.one("select revision from iam_revision where account = :account", account=account)
     return row["revision"] if row else 0
