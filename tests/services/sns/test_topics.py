@@ -285,6 +285,7 @@ def test_a_web_server_confirms_is_told_and_retried(sns: Any, topic: str, cloud: 
     cloud.clock.freeze()
     dead, dead_arn = a_queue(cloud, "dead")
     given = {"RedrivePolicy": json.dumps({"deadLetterTargetArn": dead_arn})}
+    given |= {"DeliveryPolicy": json.dumps({"requestPolicy": {"headerContentType": "application/json"}})}
     sns.subscribe(TopicArn=topic, Protocol="http", Endpoint=peer.url, Attributes=given)
     settle(cloud)
     headers, body = peer.seen.pop()
@@ -296,6 +297,7 @@ def test_a_web_server_confirms_is_told_and_retried(sns: Any, topic: str, cloud: 
     headers, body = peer.seen.pop()
     assert (headers["x-amz-sns-message-type"], headers["x-amz-sns-subscription-arn"]) == ("Notification", made)
     assert json.loads(body)["Message"] == "one"
+    assert headers["content-type"] == "application/json"
 
     peer.status = 500
     sns.publish(TopicArn=topic, Message="two")

@@ -23,7 +23,7 @@ from pilotlight.delivery.targets.lambda_invoke import request_id_of
 from pilotlight.errors import AwsError
 from pilotlight.identity.caller import Caller
 from pilotlight.services.contract import Cloud
-from pilotlight.services.sns import contents, envelope, retries, store
+from pilotlight.services.sns import contents, delivery_policies, envelope, retries, store
 from pilotlight.services.sns.addresses import Addresses
 from pilotlight.services.sns.names import FIFO
 from pilotlight.services.sns.signing import Signer
@@ -89,7 +89,8 @@ class Notifying:
         try:
             await self._send(event, one, topic, message)
         except (AwsError, web.Failed) as error:
-            plan = retries.phases(one.protocol, retries.http_policy(one.attributes, topic.attributes))
+            policy = delivery_policies.effective(one.attributes, topic.attributes)
+            plan = retries.phases(one.protocol, policy.retries)
             lasting = not error.passing if isinstance(error, web.Failed) else not error.code.startswith(PASSING)
             wait = None if lasting else retries.wait_seconds(failures, plan)
             if wait is not None:
@@ -119,6 +120,7 @@ class Notifying:
         else:
             headers = web.headers("Notification", message["id"], one.topic, one.arn)
             headers |= {"x-amz-sns-rawdelivery": "true"} if raw else {}
+            headers["Content-Type"] = delivery_policies.effective(one.attributes, topic.attributes).content_type
             body = message["text"] if raw else envelope.rendered(told)
             await web.post(one.endpoint, headers, body, self._addresses, guest=one.guest)
 
@@ -194,7 +196,7 @@ class Notifying:
             headers = web.headers(kind, str(message["id"]), event.source, "")
             await web.post(endpoint, headers, envelope.rendered(told), self._addresses, guest=guest)
         except web.Failed:
-            wait = retries.wait_seconds(failures, retries.phases("http", retries.HTTP))
+            wait = retries.wait_seconds(failures, retries.phases("http", delivery_policies.RETRIES))
             return None if wait is None else self._clock.now_ms() + int(1000 * wait)
         return None
 

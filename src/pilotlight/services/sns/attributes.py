@@ -8,7 +8,7 @@ from typing import Any
 
 from pilotlight.arn import Arn
 from pilotlight.errors import NotImplementedHere
-from pilotlight.services.sns import filters
+from pilotlight.services.sns import delivery_policies, filters
 from pilotlight.services.sns.errors import invalid
 
 BOOLEANS = ("FifoTopic", "ContentBasedDeduplication", "RawMessageDelivery")
@@ -37,14 +37,6 @@ CHOICES = {
 }
 REFUSED = ("ArchivePolicy", "ReplayPolicy", "DataProtectionPolicy")
 RAW = ("sqs", "http", "https", "firehose")
-RETRIES: Mapping[str, tuple[int, int]] = {
-    "minDelayTarget": (1, 3600),
-    "maxDelayTarget": (1, 3600),
-    "numRetries": (0, 100),
-    "numNoDelayRetries": (0, 100),
-    "numMinDelayRetries": (0, 100),
-    "numMaxDelayRetries": (0, 100),
-}
 
 
 def normalised(given: Mapping[str, str]) -> dict[str, str]:
@@ -62,10 +54,7 @@ def check_topic(given: Mapping[str, str], *, fifo: bool, member: str = "Attribut
         elif name == "DisplayName" and len(value) > 100:
             raise invalid("DisplayName")
         elif name == "DeliveryPolicy" and value:
-            policy = _object(value, "DeliveryPolicy: failed to parse JSON.").get("http", {})
-            if not isinstance(policy, dict):
-                raise invalid("DeliveryPolicy: http must be an object")
-            _check_retries(policy.get("defaultHealthyRetryPolicy", {}))
+            delivery_policies.check_topic(value)
 
 
 def check_subscription(given: Mapping[str, str], *, protocol: str, endpoint: str, region: str, owner: str) -> None:
@@ -79,10 +68,7 @@ def check_subscription(given: Mapping[str, str], *, protocol: str, endpoint: str
         elif name == "DeliveryPolicy" and value:
             if protocol not in ("http", "https"):
                 raise invalid(f"Delivery policy is not supported for protocol {protocol}")
-            policy = _object(value, "DeliveryPolicy: failed to parse JSON.")
-            if policy.get("throttlePolicy"):
-                raise NotImplementedHere("a throttlePolicy in DeliveryPolicy")
-            _check_retries(policy.get("healthyRetryPolicy", {}))
+            delivery_policies.check_subscription(value)
         elif name == "RedrivePolicy" and value:
             _check_redrive(value, endpoint, region, owner)
 
@@ -110,22 +96,6 @@ def _check_redrive(text: str, endpoint: str, region: str, owner: str) -> None:
         raise invalid("RedrivePolicy: deadLetterTargetArn must be in the subscription's account and region")
     if endpoint.startswith("arn:") and endpoint.endswith(".fifo") and not arn.resource.endswith(".fifo"):
         raise invalid("RedrivePolicy: must use a FIFO queue as DLQ for a FIFO topic")
-
-
-def _check_retries(policy: Any) -> None:
-    if not isinstance(policy, dict):
-        raise invalid("DeliveryPolicy: healthyRetryPolicy must be an object")
-    for name, value in policy.items():
-        if name == "backoffFunction":
-            if value not in ("linear", "arithmetic", "geometric", "exponential"):
-                raise invalid(f"DeliveryPolicy: {name} is invalid")
-        elif name not in RETRIES:
-            raise invalid(f"DeliveryPolicy: unknown member {name}")
-        elif not isinstance(value, int) or not RETRIES[name][0] <= value <= RETRIES[name][1]:
-            least, most = RETRIES[name]
-            raise invalid(f"DeliveryPolicy: {name} must be between {least} and {most}")
-    if policy.get("maxDelayTarget", 20) < policy.get("minDelayTarget", 20):
-        raise invalid("DeliveryPolicy: minDelayTarget must be less than or equal to maxDelayTarget")
 
 
 def _object(text: str, complaint: str) -> dict[str, Any]:

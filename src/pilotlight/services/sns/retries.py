@@ -6,7 +6,6 @@ mail and text messages, and for http what the delivery policy says, else three.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -24,15 +23,6 @@ class Phases:
 
 
 MANAGED = Phases(3, 2, 10, 100_000, 1, 20, "exponential")
-HTTP = {"numRetries": 3, "minDelayTarget": 20, "maxDelayTarget": 20, "backoffFunction": "linear"}
-
-
-def http_policy(subscription: Mapping[str, str], topic: Mapping[str, str]) -> dict[str, Any]:
-    own = json.loads(subscription.get("DeliveryPolicy") or "{}").get("healthyRetryPolicy")
-    if own:
-        return {**HTTP, **own}
-    shared = json.loads(topic.get("DeliveryPolicy") or "{}").get("http", {})
-    return {**HTTP, **shared.get("defaultHealthyRetryPolicy", {})}
 
 
 def phases(protocol: str, policy: Mapping[str, Any]) -> Phases:

@@ -12,7 +12,7 @@ from typing import Any
 from pilotlight.arn import Arn
 from pilotlight.errors import AwsError, NotImplementedHere
 from pilotlight.identity.caller import Caller
-from pilotlight.services.sns import addresses, attributes, retries, store
+from pilotlight.services.sns import addresses, attributes, delivery_policies, store
 from pilotlight.services.sns.errors import invalid
 from pilotlight.services.sns.names import FIFO, check_arn
 from pilotlight.services.sns.paging import after, page
@@ -185,8 +185,11 @@ class Subscriptions:
         if one.attributes.get("FilterPolicy"):
             told["FilterPolicyScope"] = "MessageAttributes"
         if one.protocol in WEB:
-            policy = retries.http_policy(one.attributes, topic.attributes)
-            told["EffectiveDeliveryPolicy"] = json.dumps({"healthyRetryPolicy": policy})
+            policy = delivery_policies.effective(one.attributes, topic.attributes)
+            request = {"headerContentType": policy.content_type}
+            told["EffectiveDeliveryPolicy"] = json.dumps(
+                {"healthyRetryPolicy": policy.retries, "requestPolicy": request}
+            )
         return {"Attributes": {**told, **one.attributes}}
 
     async def set_subscription_attributes(self, caller: Caller, request: Request) -> None:

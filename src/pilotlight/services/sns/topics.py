@@ -9,7 +9,7 @@ from typing import Any
 
 from pilotlight.errors import AwsError
 from pilotlight.identity.caller import Caller
-from pilotlight.services.sns import attributes, retries, store
+from pilotlight.services.sns import attributes, delivery_policies, store
 from pilotlight.services.sns.errors import invalid
 from pilotlight.services.sns.names import check_arn, check_name, topic_arn
 from pilotlight.services.sns.paging import after, page
@@ -136,6 +136,7 @@ CLEARED = ("Policy", "DeliveryPolicy", "KmsMasterKeyId", "DisplayName", "Tracing
 
 
 def _told(topic: Topic) -> dict[str, str]:
+    policy = delivery_policies.effective({}, topic.attributes)
     told = {
         "TopicArn": topic.arn,
         "Owner": topic.account,
@@ -144,8 +145,9 @@ def _told(topic: Topic) -> dict[str, str]:
         "EffectiveDeliveryPolicy": json.dumps(
             {
                 "http": {
-                    "defaultHealthyRetryPolicy": retries.http_policy({}, topic.attributes),
-                    "disableSubscriptionOverrides": False,
+                    "defaultHealthyRetryPolicy": policy.retries,
+                    "disableSubscriptionOverrides": delivery_policies.overrides_subscriptions(topic.attributes),
+                    "defaultRequestPolicy": {"headerContentType": policy.content_type},
                 }
             }
         ),
